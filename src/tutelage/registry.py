@@ -1,0 +1,74 @@
+"""Tables of names: name -> "module:attribute", imported on first use, open to others through entry points.
+
+A plug-in is one file and one row. Other packages add rows with an entry point in the group `tutelage.<table>`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal, TypeAlias
+
+from tutelage.errors import MissingPackage, UnknownName
+
+Role: TypeAlias = Literal["llm", "recorded", "pretrained", "student"]
+
+EXTRAS = {
+    "torch": "train",
+    "transformers": "train",
+    "onnx": "train",
+    "spacy": "ner",
+    "xllamacpp": "local",
+    "datasets": "data",
+    "pyarrow": "data",
+    "psycopg": "postgresql",
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of candidate: its role in reports, its settings (a frozen dataclass) and how one is built.
+
+    `build(name, settings, project)` returns a Predictor. A student's `build` loads its newest artefact;
+    `student` is then the class to train, else None. `fingerprint(settings, project)` returns what, besides the
+    settings, decides the answers (a file's hash, a model's size), so that stored predictions are never stale.
+    """
+
+    role: Role
+    settings: type[Any]
+    build: Callable[..., Any]
+    fingerprint: Callable[..., object]
+    student: type[Any] | None = None
+
+
+def load(path: str, needed_by: str = "") -> Any:
+    """The attribute at `module:attribute`. Raises MissingPackage when an optional package is absent."""
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise MissingPackage(needed_by or attribute, package, EXTRAS[package]) from error
+
+
+class Table:
+    """Rows of one room, e.g. Table("metrics", "metric", {"f1": "tutelage.evaluation.strings:f1"})."""
+
+    def __init__(self, name: str, noun: str, rows: Mapping[str, str]) -> None:
+        self.name, self.noun, self._own = name, noun, dict(rows)
+
+    def rows(self) -> dict[str, str]:
+        """All rows, those of other packages included; our own win."""
+        others = {entry.name: entry.value for entry in entry_points(group=f"tutelage.{self.name}")}
+        return others | self._own
+
+    def load(self, name: str) -> Any:
+        """The object named `name`. Raises UnknownName with the known names."""
+        rows = self.rows()
+        if name not in rows:
+            raise UnknownName(self.noun, name, rows)
+        return load(rows[name], name)

@@ -1,0 +1,27 @@
+"""The only reader of the environment: secrets and paths. A secret is read when it is used, never stored or logged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tutelage.errors import UsageError
+
+
+def api_key(variable: str) -> str:
+    """The secret in environment variable `variable`. Raises UsageError naming the variable when it is not set."""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(f"The API key {variable} is not set. Set it with: export {variable}=...")
+    return key
+
+
+def data_folder() -> Path:
+    """Where benchmarks look for data sets: TUTELAGE_DATA, default `../shared/data`."""
+    return Path(os.environ.get("TUTELAGE_DATA", "../shared/data"))
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights are kept: TUTELAGE_WEIGHTS, default `~/.cache/tutelage/weights`."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "tutelage" / "weights"
+    return Path(os.environ.get("TUTELAGE_WEIGHTS", default)).expanduser()

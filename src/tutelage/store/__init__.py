@@ -1,0 +1,35 @@
+"""The only room that speaks SQL. It returns the dataclasses of `tutelage.types`, never rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tutelage.store.database import Database, now, open_database
+from tutelage.store.examples import ExampleTable
+from tutelage.store.labels import LabelTable, Origin, origin
+from tutelage.store.predictions import MeasurementTable, PredictionTable, Run, RunTable
+from tutelage.store.spend import SpendTable
+
+
+class Store:
+    """One database, a table a noun."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.examples = ExampleTable(database)
+        self.labels = LabelTable(database)
+        self.predictions = PredictionTable(database)
+        self.measurements = MeasurementTable(database)
+        self.runs = RunTable(database)
+        self.spend = SpendTable(database)
+
+    def close(self) -> None:
+        self.database.engine.dispose()
+
+
+def open_store(where: str | Path) -> Store:
+    """The store at a database URL or file path; made and migrated as needed. Raises StoreError."""
+    return Store(open_database(where))
+
+
+__all__ = ["Origin", "Run", "Store", "now", "open_store", "origin"]

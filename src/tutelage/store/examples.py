@@ -1,0 +1,71 @@
+"""Examples in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import func, select
+
+from tutelage.store import schema
+from tutelage.store.database import Database
+from tutelage.types import Example, Split, canonical_json
+
+PAGE = 1000
+
+
+class ExampleTable:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, examples: Sequence[Example]) -> int:
+        """Store those that are new, all or none. Returns how many were new; an example already there keeps its split."""
+        if not examples:
+            return 0
+        rows = [
+            {"id": e.id, "input": canonical_json(e.input), "split": e.split, "group_name": e.group} for e in examples
+        ]
+        with self._database.write() as connection:
+            known: set[str] = set()
+            for start in range(0, len(rows), PAGE):
+                ids = [row["id"] for row in rows[start : start + PAGE]]
+                found = connection.execute(select(schema.examples.c.id).where(schema.examples.c.id.in_(ids)))
+                known.update(found.scalars())
+            new = {row["id"]: row for row in rows if row["id"] not in known}
+            if new:
+                connection.execute(self._database.insert_new(schema.examples), list(new.values()))
+        return len(new)
+
+    def splits(self, ids: Sequence[str]) -> dict[str, Split]:
+        """The split of each of `ids` that is stored."""
+        found: dict[str, Split] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(ids), PAGE):
+                query = select(schema.examples.c.id, schema.examples.c.split)
+                rows = connection.execute(query.where(schema.examples.c.id.in_(ids[start : start + PAGE])))
+                found.update({row.id: row.split for row in rows})
+        return found
+
+    def read(self, split: Split | None = None) -> Iterator[Example]:
+        """All examples of a split (or all) in the order they came, a page at a time: bounded memory."""
+        last = 0
+        while True:
+            query = (
+                select(schema.examples).where(schema.examples.c.seq > last).order_by(schema.examples.c.seq).limit(PAGE)
+            )
+            if split:
+                query = query.where(schema.examples.c.split == split)
+            with self._database.read() as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                yield Example(row.id, json.loads(row.input), row.split, row.group_name)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].seq
+
+    def counts(self) -> dict[Split, int]:
+        """Number of examples by split; splits without any are 0."""
+        query = select(schema.examples.c.split, func.count()).group_by(schema.examples.c.split)
+        with self._database.read() as connection:
+            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        return {"train": found.get("train", 0), "dev": found.get("dev", 0), "test": found.get("test", 0)}

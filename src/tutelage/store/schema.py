@@ -1,0 +1,131 @@
+"""The tables, and the migrations that bring an older database to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+    select,
+    text,
+)
+
+from tutelage.errors import StoreError
+
+metadata = MetaData()
+
+examples = Table(
+    "examples",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("input", Text, nullable=False),
+    Column("split", String(5), nullable=False),
+    Column("group_name", Text),
+    Index("examples_split", "split", "seq"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("example_id", String(32), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("note", Text),
+    Index("labels_example", "example_id", "source"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("predictor", String(32), primary_key=True),
+    Column("example_id", String(32), primary_key=True),
+    Column("value", Text),
+    Column("confidence", Float),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cached_input_tokens", Integer, nullable=False),
+    Column("dollars", Float),
+    Column("seconds", Float, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("error", Text),
+    Column("note", Text),
+    Column("created", String(32), nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("verb", String(20), nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("started", String(32), nullable=False),
+    Column("seconds", Float),
+    Column("facts", Text, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("predictor", String(32), primary_key=True),
+    Column("split", String(5), primary_key=True),
+    Column("facts", Text, nullable=False),
+)
+
+spend = Table(
+    "spend",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("account", Text, nullable=False),
+    Column("reserved", Float, nullable=False),
+    Column("settled", Float),
+    Column("created", String(32), nullable=False),
+    Index("spend_account", "account"),
+)
+
+_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+
+def _first(connection: Connection) -> None:
+    metadata.create_all(connection)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_first]
+"""In order; a database at version n has had the first n. Never change one that was released: append."""
+
+
+def migrate(engine: Engine) -> None:
+    """Run what is missing, in one transaction. Raises StoreError for a database of a newer tutelage."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(7405815)")
+            )  # two processes may open a new database at once
+        elif engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        version = 0
+        if inspect(connection).has_table(_version.name):
+            version = connection.scalar(select(_version.c.version)) or 0
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"The database has schema {version}, this tutelage knows {len(MIGRATIONS)}. Upgrade: pip install -U tutelage"
+            )
+        if version == len(MIGRATIONS):
+            return
+        for migration in MIGRATIONS[version:]:
+            migration(connection)
+        connection.execute(_version.delete())
+        connection.execute(_version.insert().values(version=len(MIGRATIONS)))

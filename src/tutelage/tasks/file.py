@@ -1,0 +1,129 @@
+"""task.toml: what the task is. Unknown keys are errors that name the known ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from tutelage.errors import TaskFileError
+from tutelage.tasks import OUTPUTS, Task
+
+T = TypeVar("T")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataFile(_Strict):
+    """One file of examples that `tutelage run` adds."""
+
+    file: str
+    split: Literal["train", "dev", "test"] | None = None
+    fields: dict[str, str] = {}
+    label: str | None = None
+    group: str | None = None
+    source: str = "import"
+
+
+class Price(_Strict):
+    """API price of a model in dollars per million tokens; `date` and `source` say where it was read."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    date: str | None = None
+    source: str | None = None
+
+
+class Hardware(_Strict):
+    """What local answers cost: seconds x dollars per hour / 3600 / occupancy (the share of time the machine is busy)."""
+
+    name: str = "this machine"
+    dollars_per_hour: float = Field(default=0.08, ge=0)
+    occupancy: float = Field(default=0.5, gt=0, le=1)
+    source: str | None = None
+
+
+class TaskFile(_Strict):
+    """The contents of task.toml."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    output: str
+    fields: list[str] = Field(default=["text"], min_length=1)
+    instructions: str = ""
+    metric: str | None = None
+    labels: list[str] | None = None
+    grounded: bool | None = None
+    teacher: str | None = None
+    data: list[DataFile] = []
+    candidates: dict[str, dict[str, Any]] = {}
+    prices: dict[str, Price] = {}
+    hardware: Hardware = Hardware()
+
+    def task(self) -> Task:
+        """The task described. Raises TaskFileError, or UnknownName for an output kind or metric that does not exist."""
+        kind: type[Task] = OUTPUTS.load(self.output)
+        given: dict[str, Any] = {"labels": self.labels, "grounded": self.grounded}
+        known = {field.name for field in dataclasses.fields(kind)}
+        extra: dict[str, Any] = {}
+        for key, value in given.items():
+            if value is None:
+                continue
+            if key not in known:
+                raise TaskFileError(f"{key!r} does not go with output = {self.output!r}. Remove it.")
+            extra[key] = tuple(value) if isinstance(value, list) else value
+        if self.metric and self.metric not in kind.metrics:
+            raise TaskFileError(
+                f"metric = {self.metric!r} does not go with output = {self.output!r}. Known: {', '.join(kind.metrics)}."
+            )
+        return kind(self.name, tuple(self.fields), self.instructions.strip(), self.metric or kind.metrics[0], **extra)
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """task.toml at `path`. Raises TaskFileError with one line that names the place, the value and the remedy."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TaskFileError(
+            f"There is no {path.name} in {path.parent}. Make a project with: tutelage init {path.parent} --output label|strings"
+        ) from None
+    except OSError as error:
+        raise TaskFileError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise TaskFileError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TaskFileError(f"{path} is not valid TOML: {error}.") from None
+    return validated(TaskFile, data, str(path))
+
+
+def validated(kind: type[T], data: Mapping[str, Any], where: str) -> T:
+    """`data` as a `kind` (a pydantic model or a dataclass). Raises TaskFileError with the first problem in one line."""
+    if dataclasses.is_dataclass(kind):
+        unknown = sorted(set(data) - {field.name for field in dataclasses.fields(kind)})
+        if unknown:
+            raise TaskFileError(_unknown(where, unknown[0], [field.name for field in dataclasses.fields(kind)]))
+    try:
+        return TypeAdapter(kind).validate_python(dict(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise TaskFileError(_unknown(where, place, _known(kind, first["loc"][:-1]))) from None
+        value = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise TaskFileError(f"{where}: {place}: {first['msg'].lower()}{value}.") from None
+
+
+def _unknown(where: str, key: str, known: list[str]) -> str:
+    return f"{where}: unknown key {key!r}. Known: {', '.join(known)}."
+
+
+def _known(kind: type[Any], place: tuple[int | str, ...]) -> list[str]:
+    nested: dict[str, type[BaseModel]] = {"data": DataFile, "prices": Price, "hardware": Hardware}
+    model = nested.get(str(place[0]), kind) if place else kind
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,109 @@
+"""The values that pass between rooms. They hold facts and do no work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+Input: TypeAlias = Mapping[str, str]
+"""The task's input fields by name."""
+
+Value: TypeAlias = str | list[str]
+"""An answer: a string for `label`, a list of strings for `strings`."""
+
+Split: TypeAlias = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answering cost. Tokens are counts, `dollars` is None where no price is known, `seconds` is wall time."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    dollars: float | None = None
+    seconds: float = 0.0
+    cached_input_tokens: int = 0
+    """The part of `input_tokens` that the provider read from its prompt cache."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum of both; an unknown price stays unknown unless the other call used no tokens at all."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            None if self.dollars is None or other.dollars is None else self.dollars + other.dollars,
+            self.seconds + other.seconds,
+            self.cached_input_tokens + other.cached_input_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One input of the task. `id` is the hash of the canonical input, so equal inputs meet and never change split."""
+
+    id: str
+    input: Input
+    split: Split
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """An answer somebody gave for an example; labels are appended, never changed.
+
+    `source` is `human:<who>`, `teacher:<model>@<prompt version>` or `import`; `created` is UTC, ISO 8601.
+    """
+
+    example_id: str
+    value: Value
+    source: str
+    created: str = ""
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An example with the label in force, for training and scoring."""
+
+    example: Example
+    value: Value
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer of a predictor. A failed one has `value` None and says why in `error`; it counts as wrong.
+
+    `confidence` is raw, in [0, 1], or None where the predictor has none. `note` says what was mended on the way
+    (repairs asked for, ungrounded strings dropped).
+    """
+
+    value: Value | None
+    confidence: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    source: str = ""
+    error: str | None = None
+    note: str | None = None
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Everything that answers. Returns one prediction per input, in order; an empty batch gives []."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def predict(self, inputs: Sequence[Input]) -> list[Prediction]: ...
+
+
+def canonical_json(value: object) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def digest(value: object) -> str:
+    """First 32 hexadecimal digits (128 bits) of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
