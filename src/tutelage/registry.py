@@ -32,7 +32,7 @@ class Family:
     """A kind of candidate: its role in reports, its settings (a frozen dataclass) and how one is built.
 
     `build(name, settings, project)` returns a Predictor. A student's `build` loads its newest artefact;
-    `student` is then the class to train, else None. `fingerprint(settings, project)` returns what, besides the
+    `student` is then the class to train, else None. `fingerprint(name, settings, project)` returns what, besides the
     settings, decides the answers (a file's hash, a model's size), so that stored predictions are never stale.
     """
 

@@ -1,0 +1,16 @@
+"""Students and other models that run here: one file a family, one row each."""
+
+from tutelage.registry import Table
+
+FAMILIES = Table(
+    "students",
+    "student family",
+    {
+        "linear": "tutelage.students.linear:FAMILY",
+        "encoder": "tutelage.students.encoder:FAMILY",
+        "tagger": "tutelage.students.tagger:FAMILY",
+        "pretrained-ner": "tutelage.students.pretrained:FAMILY",
+    },
+)
+
+__all__ = ["FAMILIES"]

@@ -1,0 +1,82 @@
+"""What every student can do, and the predictor that serves one.
+
+A student is fitted on labelled examples, saved to a folder without pickle, and loaded again with the same predictions.
+Its author writes a plain `predict_batch`; `Trained` moves it off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from tutelage.tasks import Task
+from tutelage.types import Input, Labelled, Prediction, Usage
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a student needs besides the examples: where to work, how to find files named in its settings, how to tell."""
+
+    folder: Path
+    """Empty working folder on the artefact's disk, for checkpoints."""
+    path: Callable[[str], Path]
+    """A path written in task.toml -> a path on disk."""
+    progress: Callable[[float, Mapping[str, object]], None] = lambda share, shown: None
+    """Called with the share done in [0, 1] and what to show (loss, dev score)."""
+    seed: int = 0
+
+
+class Student(ABC):
+    """A small model of one family. `settings` is the family's frozen dataclass."""
+
+    outputs: ClassVar[tuple[str, ...]]
+    """The output kinds it can learn."""
+
+    def __init__(self, task: Task, settings: Any) -> None:
+        self.task = task
+        self.settings = settings
+
+    @abstractmethod
+    def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
+        """Learn from `train`, choose on `dev` (may be empty), and return facts for the card.
+
+        Raises TrainingError in one line when the examples do not allow it.
+        """
+
+    @abstractmethod
+    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """One prediction per input, in order; confidences in [0, 1]; [] for []. Usage may be left empty."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write everything `load` needs: JSON, npz, safetensors, ONNX; never pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, task: Task, settings: Any, folder: Path) -> Self:
+        """The student saved in `folder`; needs no torch."""
+
+
+class Trained:
+    """A fitted student as a Predictor."""
+
+    def __init__(self, name: str, student: Student) -> None:
+        self._name, self.student = name, student
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """Answers of the student; `usage.seconds` is the batch's wall time divided by its size."""
+        if not inputs:
+            return []
+        start = time.perf_counter()
+        predictions = await asyncio.to_thread(self.student.predict_batch, inputs)
+        seconds = (time.perf_counter() - start) / len(inputs)
+        return [replace(p, usage=Usage(seconds=seconds), source=self._name) for p in predictions]
