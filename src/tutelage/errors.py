@@ -7,7 +7,7 @@ TutelageError                 one line: what is wrong, the value, what to do   (
 +-- DataError                 a file or a field cannot be used
 +-- StoreError                the database or a folder cannot be used
 +-- AnswerError               a model's answer does not fit the task
-+-- ModelError                a model did not answer; `retryable` says whether asking again may help
++-- ModelError                a model did not answer; `retryable`: asking again may help; `fatal`: all calls will fail
 +-- BudgetExceeded            the next call could cost more than is left
 +-- MissingPackage            an optional package is not installed
 +-- TrainingError             a student cannot be trained on what there is
@@ -56,9 +56,12 @@ class AnswerError(TutelageError):
 
 
 class ModelError(TutelageError):
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    """`fatal` means that every other call would fail the same way now (a bad key, no such model, an endpoint down)."""
+
+    def __init__(self, message: str, *, retryable: bool = False, fatal: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.fatal = fatal
 
 
 class BudgetExceeded(TutelageError):

@@ -1,0 +1,104 @@
+"""What a chat model is: messages in, one reply out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from tutelage.tasks.file import Price
+from tutelage.types import Usage
+
+T = TypeVar("T")
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+Structured: TypeAlias = Literal["schema", "json", "none"]
+"""How an answer is bound to JSON: by its schema, to any JSON object, or by the words of the prompt alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Params:
+    """How to generate. `schema` is the JSON Schema of the answer, `logprobs` asks for the tokens' log probabilities."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    schema: Mapping[str, Any] | None = None
+    logprobs: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A model's answer. `finish_reason` is "length" when it was cut at `max_tokens`; `logprobs` are natural logarithms."""
+
+    text: str
+    usage: Usage
+    model: str
+    finish_reason: str = "stop"
+    logprobs: tuple[float, ...] | None = None
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
+        """The reply. Raises ModelError when there is none; its `retryable` and `fatal` say what asking again can do."""
+        ...
+
+    async def close(self) -> None:
+        """Free connections and processes; the model is not used afterwards."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What a provider is told: `PROVIDERS.load(name)(settings) -> ChatModel`.
+
+    `model` is a name, or a path relative to `folder` for providers that run files. `timeout` is in seconds and holds
+    for each attempt; `context` is in tokens; `threads` None means all cores.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    structured: Structured = "schema"
+    timeout: float = 60.0
+    max_retries: int = 4
+    context: int = 4096
+    threads: int | None = None
+    price: Price | None = None
+    folder: Path = Path()
+
+
+class PerLoop(Generic[T]):
+    """One value per event loop, because clients and semaphores belong to the loop in which they are first used."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._value: T | None = None
+
+    def get(self) -> T:
+        """The value of the running loop, made when the loop is another than at the last call."""
+        loop = asyncio.get_running_loop()
+        if self._value is None or loop is not self._loop:
+            self._loop, self._value = loop, self._make()
+        return self._value
+
+    def take(self) -> T | None:
+        """The value of the running loop if one was made, which is then forgotten."""
+        mine = self._value if self._loop is asyncio.get_running_loop() else None
+        self._loop = self._value = None
+        return mine
