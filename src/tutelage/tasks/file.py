@@ -45,7 +45,7 @@ class Hardware(_Strict):
     """What local answers cost: seconds x dollars per hour / 3600 / occupancy (the share of time the machine is busy)."""
 
     name: str = "this machine"
-    dollars_per_hour: float = Field(default=0.08, ge=0)
+    dollars_per_hour: float | None = Field(default=None, ge=0)
     occupancy: float = Field(default=0.5, gt=0, le=1)
     source: str | None = None
 

@@ -1,0 +1,113 @@
+"""What an evaluation says: one report of all candidates on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.latency import Latency
+from tutelage.registry import Role
+from tutelage.types import Input, Prediction, Split, Value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A candidate's main metric minus that of candidate `to`, on the same examples, with a paired interval."""
+
+    to: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate. Tokens are sums over the examples; `failures` are answers that never came or did not fit."""
+
+    name: str
+    family: str
+    role: Role
+    scores: Mapping[str, Estimate]
+    difference: Difference | None
+    failures: int
+    latency: Latency
+    dollars_per_1000: float | None
+    cost_basis: str
+    input_tokens: int
+    output_tokens: int
+    trained_on: str
+    """Whose labels a student learned from and how many, e.g. "100 teacher labels"; "" for others."""
+    on_pareto_front: bool
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "family": self.family,
+            "role": self.role,
+            "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "difference": self.difference and {"to": self.difference.to, **asdict(self.difference.estimate)},
+            "failures": self.failures,
+            "seconds": {p: getattr(self.latency, p) for p in ("p50", "p75", "p90", "p99")},
+            "items_per_second": self.latency.items_per_second,
+            "latency_basis": self.latency.how,
+            "dollars_per_1000": self.dollars_per_1000,
+            "cost_basis": self.cost_basis,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "trained_on": self.trained_on,
+            "on_pareto_front": self.on_pareto_front,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """All candidates on the same n examples of a split, best first by `metric`.
+
+    `fingerprint` is the hash of the examples and their gold values; `reference` says whose labels they are scored
+    against, with counts; `skipped` names candidates that could not be scored and why.
+    """
+
+    task: str
+    output: str
+    metric: str
+    split: Split
+    n: int
+    fingerprint: str
+    reference: str
+    candidates: Sequence[Row]
+    skipped: Mapping[str, str]
+
+    def json(self) -> dict[str, Any]:
+        head = {
+            name: getattr(self, name) for name in ("task", "output", "metric", "split", "n", "fingerprint", "reference")
+        }
+        return head | {"candidates": [row.json() for row in self.candidates], "skipped": dict(self.skipped)}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One example of the report with every candidate's answer, for the browser of wrong answers.
+
+    `scores` are the main metric's per-example scores in [0, 1] by candidate name (accuracy's or f1's).
+    """
+
+    id: str
+    input: Input
+    gold: Value
+    predictions: Mapping[str, Prediction]
+    scores: Mapping[str, float]
+
+
+def pareto_front(points: Mapping[str, tuple[float | None, float]]) -> set[str]:
+    """Names of the points (cost, quality) that no other beats: none is at most as dear and at least as good, and better in one.
+
+    A point without a known cost is not on the front.
+    """
+    known = {name: (cost, quality) for name, (cost, quality) in points.items() if cost is not None}
+    return {
+        name
+        for name, (cost, quality) in known.items()
+        if not any(
+            c <= cost and q >= quality and (c < cost or q > quality) for other, (c, q) in known.items() if other != name
+        )
+    }
