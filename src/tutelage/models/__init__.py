@@ -1,6 +1,6 @@
 """Chat models: any OpenAI-compatible endpoint, local GGUF files, and the doubles that tests use."""
 
-from tutelage.models.chat import ChatModel, Message, ModelSettings, Params, Reply
+from tutelage.models.chat import ChatModel, Limits, Message, ModelSettings, Params, Reply
 from tutelage.registry import Table
 
 PROVIDERS = Table(
@@ -13,4 +13,4 @@ PROVIDERS = Table(
 )
 """A row is a function from ModelSettings to a ChatModel."""
 
-__all__ = ["PROVIDERS", "ChatModel", "Message", "ModelSettings", "Params", "Reply"]
+__all__ = ["PROVIDERS", "ChatModel", "Limits", "Message", "ModelSettings", "Params", "Reply"]

@@ -48,10 +48,22 @@ class Reply:
     logprobs: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How many calls at a time are worth making, and how long a prompt may be to be worth sending."""
+
+    concurrency: int = 8
+    max_characters: int = 4_000_000
+    """About a million tokens: more than known models take."""
+
+
 @runtime_checkable
 class ChatModel(Protocol):
     @property
     def name(self) -> str: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply. Raises ModelError when there is none; its `retryable` and `fatal` say what asking again can do."""
@@ -67,14 +79,14 @@ class ModelSettings:
     """What a provider is told: `PROVIDERS.load(name)(settings) -> ChatModel`.
 
     `model` is a name, or a path relative to `folder` for providers that run files. `timeout` is in seconds and holds
-    for each attempt; `context` is in tokens; `threads` None means all cores.
+    for each attempt (None: as the provider thinks fit); `context` is in tokens; `threads` None means all cores.
     """
 
     model: str
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     structured: Structured = "schema"
-    timeout: float = 60.0
+    timeout: float | None = None
     max_retries: int = 4
     context: int = 4096
     threads: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +15,12 @@ from openai.types.chat import ChatCompletion
 
 from tutelage import settings
 from tutelage.errors import ModelError, UsageError
-from tutelage.models.chat import Message, ModelSettings, Params, PerLoop, Reply
+from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
 from tutelage.types import Usage
 
 OPENAI = "https://api.openai.com/v1"
+TIMEOUT = 60.0
 
 BODY_ATTEMPTS = 3
 """How often a call is made in all when answers come that are no chat completion (the client does not retry those)."""
@@ -34,9 +36,10 @@ class OpenAIChat:
     from then on. Raises UsageError when a key is needed and not set; an endpoint on loopback needs none.
     """
 
-    def __init__(self, settings: ModelSettings, name: str | None = None) -> None:
+    def __init__(self, settings: ModelSettings, *, limits: Limits | None = None) -> None:
         self.endpoint = settings.base_url or OPENAI
-        self._name = name or settings.model
+        self.timeout = settings.timeout or TIMEOUT
+        self._limits = limits or Limits()
         self._settings = settings
         self._key = _key(self.endpoint, settings.api_key_env)
         self._refused: set[str] = set()
@@ -44,7 +47,11 @@ class OpenAIChat:
 
     @property
     def name(self) -> str:
-        return self._name
+        return self._settings.model
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
 
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply; `usage.seconds` is the wall time of the whole call, retries included. Raises ModelError."""
@@ -74,7 +81,7 @@ class OpenAIChat:
         return openai.AsyncOpenAI(
             api_key=self._key,
             base_url=self.endpoint,
-            timeout=self._settings.timeout,
+            timeout=self.timeout,
             max_retries=self._settings.max_retries,
         )
 
@@ -85,19 +92,17 @@ class OpenAIChat:
             try:
                 completion: ChatCompletion = await self._client.get().chat.completions.create(**body)
                 return completion
-            except openai.BadRequestError as error:
+            except openai.OpenAIError as error:
                 refused = _refused_parameter(error, body)
-                if refused is None or refused in self._refused:
+                if refused is None:
                     raise self._explained(error) from error
                 self._refused.add(refused)
-            except openai.OpenAIError as error:
-                raise self._explained(error) from error
 
     def _body(self, messages: Sequence[Message], params: Params) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
         body: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [{"role": message.role, "content": _sendable(message.content)} for message in messages],
             limit: params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -131,7 +136,7 @@ class OpenAIChat:
         model, at, detail = self._settings.model, self.endpoint, _detail(error)
         match error:
             case openai.APITimeoutError():
-                text = f"{at} did not answer within {self._settings.timeout:g} s ({self._attempts()}). Raise timeout."
+                text = f"{at} did not answer within {self.timeout:g} s ({self._attempts()}). Raise timeout."
                 return ModelError(text, retryable=True)
             case openai.APIConnectionError():
                 down = "connect" in type(error.__cause__).__name__.lower()
@@ -177,17 +182,27 @@ def is_loopback(url: str) -> bool:
 _KEPT = frozenset({"max_tokens", "response_format"})
 """Refused parameters that are sent in another form instead of being left out."""
 
-_OPTIONAL = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "response_format"})
+_OPTIONAL = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "response_format")
+_REFUSALS = ("unsupported", "not support", "not allowed", "not permitted", "unrecognized", "unknown", "extra")
 
 
-def _refused_parameter(error: openai.BadRequestError, body: Mapping[str, Any]) -> str | None:
-    """The parameter that a 400 is about, where the call can be made without it or in another form, else None."""
-    name = (error.param or "").partition(".")[0]
-    if name not in _OPTIONAL or name not in body:
+def _refused_parameter(error: openai.OpenAIError, body: Mapping[str, Any]) -> str | None:
+    """The parameter in `body` that a 400, 403 or 422 refuses and that can be left out or sent in another form."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 403, 422):
         return None
-    if name == "response_format":
-        return name if any(key in str(body[name]) for key in _LENGTHS) else None
-    return name if "unsupported" in f"{error.code} {error.message}".lower() else None
+    text = f"{error.code} {error.param} {error.message}"
+    if not any(word in text.lower() for word in _REFUSALS):
+        return None
+    named = [name for name in _OPTIONAL if name in body and re.search(rf"\b{name}\b", text)]
+    refused = next(iter(named), None)
+    if refused == "response_format" and not any(key in str(body[refused]) for key in _LENGTHS):
+        return None
+    return refused
+
+
+def _sendable(text: str) -> str:
+    """`text` with lone surrogates, which no UTF-8 can hold, as question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _without_lengths(schema: Any) -> Any:

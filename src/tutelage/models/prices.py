@@ -8,7 +8,7 @@ from tutelage.models.chat import Message
 from tutelage.tasks.file import Price
 from tutelage.types import Usage
 
-CHARACTERS_PER_TOKEN = 3
+BYTES_PER_TOKEN = 3
 """Low on purpose: English has about four characters a token, so that an estimate is rather too high."""
 
 MESSAGE_TOKENS = 8
@@ -26,8 +26,8 @@ def cost(price: Price | None, usage: Usage) -> float | None:
 
 
 def estimated_tokens(text: str) -> int:
-    """An estimate of the tokens in `text`: characters / 3, rounded up."""
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
+    """An estimate of the tokens in `text`: UTF-8 bytes / 3, rounded up (for English, characters / 3)."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def estimated_prompt_tokens(messages: Sequence[Message]) -> int:
