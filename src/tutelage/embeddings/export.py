@@ -1,0 +1,174 @@
+"""From transformers to a folder that `embeddings.runtime.TextModel` serves. Needs torch: reached through `registry.load`.
+
+load_base = registry.load("tutelage.embeddings.export:load_base", "encoder")
+base = load_base("weights/minilm", project.path)
+export_onnx(MeanPooled(base.model), base.tokenizer, folder, max_length=256)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from tutelage.embeddings.runtime import FACTS, MODEL, TOKENIZER
+from tutelage.errors import TrainingError
+
+_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_LICENCE = re.compile(r"^license:\s*(\S+)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained transformer: `model` gives `last_hidden_state`, `tokenizer` neither cuts nor pads."""
+
+    model: Any
+    tokenizer: Tokenizer
+    pad_id: int
+    max_length: int
+    """Tokens its positions allow, special ones included."""
+    licence: str
+
+    @property
+    def width(self) -> int:
+        return int(self.model.config.hidden_size)
+
+
+class MeanPooled(torch.nn.Module):
+    """Mean of a transformer's last hidden states over the text's tokens: (batch, tokens) -> (batch, width)."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        pooled: torch.Tensor = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return pooled
+
+
+def load_base(base: str, path: Callable[[str], Path]) -> Base:
+    """The transformer in the folder `path(base)`, or the one of that name on Hugging Face (cached or downloaded).
+
+    Raises TrainingError when there is neither, or it cannot be used as a base.
+    """
+    folder = path(base)
+    if folder.is_dir():
+        source, licence = str(folder), _licence_in(folder)
+    elif _HUB_NAME.fullmatch(base):
+        source, licence = base, _licence_on_hub(base, folder)
+    else:
+        raise TrainingError(_no_base(base, folder, "it is no folder"))
+    try:
+        with _quiet():
+            model = AutoModel.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
+            wrapped = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise TrainingError(f"base = {base!r} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    tokenizer = getattr(wrapped, "backend_tokenizer", None)
+    if tokenizer is None:
+        raise TrainingError(f"base = {base!r} has no tokenizer.json. Choose a base with a fast tokenizer.")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    positions = int(getattr(model.config, "max_position_embeddings", 512))
+    # RoBERTa and its kin count positions from the padding index on.
+    offset = (model.config.pad_token_id or 0) + 1 if "roberta" in str(model.config.model_type) else 0
+    return Base(model, tokenizer, wrapped.pad_token_id or 0, positions - offset, licence)
+
+
+def export_onnx(
+    model: torch.nn.Module,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    max_length: int,
+    pad_id: int = 0,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write tokenizer.json, model.onnx and runtime.json for `TextModel`; batch and length stay free.
+
+    `model` is called with (input_ids, attention_mask), both (batch, tokens) int64, and gives one tensor: (batch,
+    tokens, k) or (batch, k). It is left in evaluation mode on the CPU. `facts` are further keys of runtime.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.eval().float().cpu()
+    names = ["input_ids", "attention_mask"]
+    ids = torch.full((2, 6), pad_id, dtype=torch.int64)
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    with torch.no_grad(), warnings.catch_warnings():
+        # The legacy exporter announces its age and traces shapes on purpose; the newer one needs onnxscript.
+        warnings.simplefilter("ignore")
+        rank = model(ids, mask).dim()
+        torch.onnx.export(
+            model,
+            (ids, mask),
+            str(folder / MODEL),
+            input_names=names,
+            output_names=["output"],
+            dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, *(["output"] if rank == 3 else []))}
+            | ({"output": {0: "batch"}} if rank == 2 else {}),
+            opset_version=17,
+            dynamo=False,
+        )
+    tokenizer.save(str(folder / TOKENIZER))
+    known = {"max_length": max_length, "pad_id": pad_id}
+    (folder / FACTS).write_text(json.dumps({**(facts or {}), **known}, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _licence_in(folder: Path) -> str:
+    """The licence named in the model card's front matter, where there is one."""
+    try:
+        found = _LICENCE.search((folder / "README.md").read_text(encoding="utf-8").partition("\n---")[0])
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return found[1] if found else "not stated"
+
+
+def _licence_on_hub(base: str, folder: Path) -> str:
+    """The licence on the model's page. One quick question first, since loading itself retries for half a minute."""
+    try:
+        card = HfApi().model_info(base, timeout=10).card_data
+    except HfHubHTTPError as error:
+        raise TrainingError(_no_base(base, folder, f"Hugging Face answers: {str(error).splitlines()[0]}")) from None
+    except Exception as error:  # no network: the class depends on the HTTP library that huggingface_hub chose
+        try:
+            with _quiet():
+                AutoConfig.from_pretrained(base, local_files_only=True)
+        except (OSError, ValueError):
+            raise TrainingError(_no_base(base, folder, f"Hugging Face cannot be reached ({error})")) from None
+        return "not known offline"
+    return str(getattr(card, "license", None) or "not stated")
+
+
+def _no_base(base: str, folder: Path, why: str) -> str:
+    return (
+        f"base = {base!r} does not exist: there is no folder {folder}, and {why}. "
+        "Give a folder with config.json, model.safetensors and tokenizer.json, or the name of a model on Hugging Face."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no notes about unused weights while a base is loaded; errors still raise."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
