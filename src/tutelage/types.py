@@ -107,3 +107,13 @@ def canonical_json(value: object) -> str:
 def digest(value: object) -> str:
     """First 32 hexadecimal digits (128 bits) of the SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@runtime_checkable
+class OneByOne(Predictor, Protocol):
+    """A predictor whose answers arrive one at a time (a paid endpoint), so that each can be stored when it does.
+
+    `predict_one` limits its own concurrency: any number of calls may be started at once.
+    """
+
+    async def predict_one(self, input: Input) -> Prediction: ...

@@ -1,0 +1,62 @@
+"""Candidates: what task.toml names under [candidates.NAME], looked up, built, and recognised by a fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tutelage.errors import TaskFileError
+from tutelage.project import Project
+from tutelage.registry import Family, Table
+from tutelage.students import FAMILIES as STUDENTS
+from tutelage.tasks.file import validated
+from tutelage.types import Predictor, digest
+
+FAMILIES = Table(
+    "candidates",
+    "family",
+    {
+        "prompted": "tutelage.prompting.prompted:FAMILY",
+        "replay": "tutelage.evaluation.replay:FAMILY",
+        **STUDENTS.rows(),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate as task.toml describes it; nothing is loaded yet."""
+
+    name: str
+    family_name: str
+    family: Family
+    settings: Any
+
+    def fingerprint(self, project: Project) -> str:
+        """Hash of everything that decides the answers; stored predictions are kept under it."""
+        facts = asdict(self.settings)
+        depends = self.family.fingerprint(self.name, self.settings, project)
+        task = [project.task.output, list(project.task.fields), project.task.instructions, project.task.schema()]
+        return digest([self.family_name, facts, depends, task])
+
+    def build(self, project: Project) -> Predictor:
+        """The predictor. Raises TutelageError in one line when it cannot be had (not trained, no such model, ...)."""
+        predictor: Predictor = self.family.build(self.name, self.settings, project)
+        return predictor
+
+
+def candidate(project: Project, name: str) -> Candidate:
+    """The candidate `name`. Raises UnknownName or TaskFileError for names and settings that do not exist."""
+    given = project.candidate(name)
+    family_name = given.pop("family", None)
+    if not isinstance(family_name, str):
+        raise TaskFileError(f"[candidates.{name}] has no family. Set: family = one of {', '.join(FAMILIES.rows())}")
+    family: Family = FAMILIES.load(family_name)
+    return Candidate(name, family_name, family, validated(family.settings, given, f"[candidates.{name}]"))
+
+
+def teacher_name(project: Project) -> str:
+    """The candidate that labels. Raises TaskFileError when task.toml names none."""
+    if not project.file.teacher:
+        raise TaskFileError('task.toml names no teacher. Set: teacher = "NAME" of one of the candidates.')
+    return project.file.teacher

@@ -1,0 +1,162 @@
+"""Evaluating candidates: everybody answers the same examples; answers are stored and never paid for twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tutelage.errors import DataError
+from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.latency import Latency, from_seconds, measure
+from tutelage.project import Project
+from tutelage.store import Origin
+from tutelage.types import Example, Labelled, OneByOne, Prediction, Predictor, Split, digest
+
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an evaluation is: told after every answer stored."""
+
+    done: int
+    total: int
+    dollars: float
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Labelled examples of one split and whose labels they carry; `fingerprint` is the hash of ids and gold values."""
+
+    split: Split
+    examples: tuple[Labelled, ...]
+    reference: str
+
+    @property
+    def fingerprint(self) -> str:
+        return digest([[e.example.id, e.value] for e in self.examples])
+
+    @property
+    def ids(self) -> list[str]:
+        return [e.example.id for e in self.examples]
+
+
+def example_set(project: Project, split: Split, against: Literal["gold", "teacher"] | None = None) -> ExampleSet:
+    """The examples of `split` that have a label to score against.
+
+    Against gold (a person's or imported labels) wherever the split has any, else against the teacher's; never both
+    in one set. Raises DataError when there is nothing to score against.
+    """
+    tries: tuple[Origin, ...] = (against,) if against else ("gold", "teacher")
+    for whose in tries:
+        found = tuple(project.store.labels.read(split, whose))
+        if found:
+            sources = sorted({e.source for e in found})
+            counts = ", ".join(f"{sum(e.source == source for e in found)} from {source}" for source in sources)
+            return ExampleSet(split, found, f"{whose} labels ({counts})")
+    count = project.store.examples.counts()[split]
+    whose = f"{against} " if against else ""
+    raise DataError(
+        f"No {whose}labels to score against: {split!r} has {count} examples, none labelled. Add some with --label."
+    )
+
+
+async def evaluate(
+    project: Project,
+    candidate: Candidate,
+    examples: ExampleSet,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> int:
+    """Make `candidate` answer the examples it has not answered yet and measure its speed. Returns how many were asked.
+
+    Answers land in the store as they arrive; failed ones are stored and asked again the next time.
+    """
+    key = candidate.fingerprint(project)
+    stored = project.store.predictions.read(key, examples.ids)
+    missing = [e.example for e in examples.examples if e.example.id not in stored or stored[e.example.id].error]
+    local = candidate.family.role in ("student", "pretrained")
+    known = project.store.measurements.get(key, examples.split)
+    if not missing and known and (not local or known["n"] == len(examples.examples)):
+        return 0
+    predictor = candidate.build(project)
+    try:
+        if local:
+            await _measured(project, predictor, key, examples, tell)
+            return len(examples.examples)
+        start = time.perf_counter()
+        await _ask(project, predictor, key, missing, tell)
+        if missing:
+            facts = {"n": len(missing), "rate": len(missing) / max(time.perf_counter() - start, 1e-9)}
+            project.store.measurements.put(key, examples.split, facts)
+        return len(missing)
+    finally:
+        if close := getattr(predictor, "close", None):
+            await close()
+
+
+async def _measured(
+    project: Project,
+    predictor: Predictor,
+    key: str,
+    examples: ExampleSet,
+    tell: Callable[[Progress], None],
+) -> None:
+    predictions, latency = await measure(predictor, [e.example.input for e in examples.examples])
+    project.store.predictions.add(key, list(zip(examples.ids, predictions, strict=True)))
+    project.store.measurements.put(key, examples.split, {"n": len(predictions), **latency.facts()})
+    tell(Progress(len(predictions), len(predictions), 0.0))
+
+
+async def _ask(
+    project: Project,
+    predictor: Predictor,
+    key: str,
+    examples: Sequence[Example],
+    tell: Callable[[Progress], None],
+) -> None:
+    dollars, done = 0.0, 0
+
+    def keep(found: list[tuple[str, Prediction]]) -> None:
+        nonlocal dollars, done
+        project.store.predictions.add(key, found)
+        dollars += sum(p.usage.dollars or 0.0 for _, p in found)
+        done += len(found)
+        tell(Progress(done, len(examples), dollars))
+
+    for start in range(0, len(examples), CHUNK):
+        part = examples[start : start + CHUNK]
+        if isinstance(predictor, OneByOne):
+
+            async def one(example: Example, ask: OneByOne = predictor) -> tuple[str, Prediction]:
+                return example.id, await ask.predict_one(example.input)
+
+            for answered in asyncio.as_completed([one(example) for example in part]):
+                keep([await answered])
+        else:
+            predictions = await predictor.predict([example.input for example in part])
+            keep([(example.id, p) for example, p in zip(part, predictions, strict=True)])
+
+
+def answers(
+    project: Project, candidate: Candidate, examples: ExampleSet
+) -> tuple[list[Prediction], Mapping[str, Any]] | None:
+    """The stored answers, in the order of the examples, and what was measured; None when not all were asked."""
+    key = candidate.fingerprint(project)
+    stored = project.store.predictions.read(key, examples.ids)
+    if len(stored) < len(examples.ids):
+        return None
+    return [stored[id] for id in examples.ids], project.store.measurements.get(key, examples.split) or {}
+
+
+def latency_of(candidate: Candidate, predictions: Sequence[Prediction], facts: Mapping[str, Any]) -> Latency:
+    """Measured here for what runs in this process, else from the seconds each stored answer took."""
+    if "p50" in facts:
+        return Latency(**{name: value for name, value in facts.items() if name != "n"})
+    seconds = [p.usage.seconds for p in predictions if p.usage.seconds > 0]
+    if candidate.family.role == "recorded":
+        rate = len(seconds) / sum(seconds) if seconds else 0.0
+        return from_seconds(seconds, rate, "as recorded, one at a time")
+    return from_seconds(seconds, facts.get("rate", 0.0), "wall time of each call when it was asked")

@@ -1,0 +1,124 @@
+"""From stored answers to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.costs import cost_of
+from tutelage.evaluation.harness import ExampleSet, answers, latency_of
+from tutelage.evaluation.intervals import difference, estimate
+from tutelage.evaluation.latency import Latency
+from tutelage.evaluation.metrics import METRICS, Mean, Statistic
+from tutelage.evaluation.results import Answered, Difference, Report, Row, pareto_front
+from tutelage.project import Project, newest_artefact, read_card
+from tutelage.types import Prediction
+
+
+@dataclass(frozen=True)
+class _Scored:
+    candidate: Candidate
+    predictions: list[Prediction]
+    latency: Latency
+    statistics: Mapping[str, Statistic]
+
+
+def make_report(
+    project: Project, candidates: Sequence[Candidate], examples: ExampleSet
+) -> tuple[Report, list[Answered]]:
+    """The report on all candidates that have answered every example, and the answers side by side.
+
+    Differences are to the teacher where it has answered, else to the best candidate.
+    """
+    scored, skipped = _score(project, candidates, examples)
+    main, n = project.task.metric, len(examples.examples)
+    everything = np.arange(n)[None, :]
+    best = max(scored, key=lambda s: float(s.statistics[main](everything)[0]), default=None)
+    reference = next((s for s in scored if s.candidate.name == project.file.teacher), best)
+    rows = [_row(project, s, reference, n) for s in scored]
+    front = pareto_front({row.name: (row.dollars_per_1000, row.scores[main].value) for row in rows})
+    rows = [replace(row, on_pareto_front=row.name in front) for row in rows]
+    result = Report(
+        project.task.name,
+        project.task.output,
+        main,
+        examples.split,
+        n,
+        examples.fingerprint,
+        examples.reference,
+        sorted(rows, key=lambda row: (-row.scores[main].value, row.name)),
+        skipped,
+    )
+    return result, _side_by_side(examples, scored, main)
+
+
+def _score(
+    project: Project, candidates: Sequence[Candidate], examples: ExampleSet
+) -> tuple[list[_Scored], dict[str, str]]:
+    gold = [e.value for e in examples.examples]
+    scored, skipped = [], {}
+    for candidate in candidates:
+        found = answers(project, candidate, examples)
+        if found is None:
+            skipped[candidate.name] = f"not evaluated on {examples.split}; run: tutelage evaluate {candidate.name}"
+            continue
+        predictions, facts = found
+        values = [p.value for p in predictions]
+        statistics = {name: METRICS.load(name)(gold, values) for name in project.task.metrics}
+        scored.append(_Scored(candidate, predictions, latency_of(candidate, predictions, facts), statistics))
+    return scored, skipped
+
+
+def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -> Row:
+    candidate, main = scored.candidate, project.task.metric
+    against = None
+    if reference is not None and reference is not scored:
+        paired = difference(scored.statistics[main], reference.statistics[main], n)
+        against = Difference(reference.candidate.name, paired)
+    usages = [p.usage for p in scored.predictions]
+    # One machine that is kept busy answers in batches, so a batch's rate is what its hours are paid for.
+    seconds = 1 / scored.latency.items_per_second if scored.latency.items_per_second else 0.0
+    cost = cost_of(candidate.family.role, usages, seconds, project.file.hardware)
+    return Row(
+        candidate.name,
+        candidate.family_name,
+        candidate.family.role,
+        {name: estimate(statistic, n) for name, statistic in scored.statistics.items()},
+        against,
+        sum(p.value is None for p in scored.predictions),
+        scored.latency,
+        cost.dollars_per_1000,
+        cost.basis,
+        sum(usage.input_tokens for usage in usages),
+        sum(usage.output_tokens for usage in usages),
+        _trained_on(project, candidate),
+        False,
+    )
+
+
+def _trained_on(project: Project, candidate: Candidate) -> str:
+    folder = newest_artefact(project, candidate.name) if candidate.family.student else None
+    if folder is None:
+        return ""
+    return " + ".join(f"{count} {origin} labels" for origin, count in read_card(folder)["train"]["origins"].items())
+
+
+def _side_by_side(examples: ExampleSet, scored: Sequence[_Scored], main: str) -> list[Answered]:
+    scores = {}
+    for one in scored:
+        statistic = one.statistics[main]
+        right = [float(p.value == e.value) for p, e in zip(one.predictions, examples.examples, strict=True)]
+        scores[one.candidate.name] = statistic.scores.tolist() if isinstance(statistic, Mean) else right
+    return [
+        Answered(
+            e.example.id,
+            e.example.input,
+            e.value,
+            {one.candidate.name: one.predictions[at] for one in scored},
+            {name: values[at] for name, values in scores.items()},
+        )
+        for at, e in enumerate(examples.examples)
+    ]

@@ -1,0 +1,133 @@
+"""Training a candidate: labels in, artefact out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import StoreError, TrainingError, UsageError
+from tutelage.project import Project, newest_artefact, publish_artefact, read_card
+from tutelage.store import Run, now, origin
+from tutelage.students.base import FitContext, Student
+from tutelage.types import Labelled, digest
+
+VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What training did. `skipped` is True when the newest artefact was made from the same data and settings."""
+
+    candidate: str
+    folder: Path
+    skipped: bool
+    seconds: float
+    card: Mapping[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        return {"candidate": self.candidate, "artefact": str(self.folder), "skipped": self.skipped} | {
+            "seconds": self.seconds,
+            "card": dict(self.card),
+        }
+
+
+def train(
+    project: Project,
+    name: str,
+    family: str,
+    student: type[Student],
+    settings: Any,
+    progress: Callable[[float, Mapping[str, object]], None],
+) -> TrainReport:
+    """Fit candidate `name` on train, choose on dev, and publish its artefact with a card.
+
+    Does nothing when the newest artefact has the same data and settings. Raises TrainingError or UsageError in one line.
+    """
+    if project.task.output not in student.outputs:
+        wanted = " or ".join(student.outputs)
+        raise UsageError(f"{name!r}: family {family!r} learns output {wanted}, this task's is {project.task.output!r}.")
+    labels = project.store.labels
+    examples = list(labels.read("train", settings.labels))
+    held_out = list(labels.read("dev", settings.labels))
+    if not examples:
+        whose = {"gold": "gold ", "teacher": "teacher's "}.get(settings.labels, "")
+        remedy = (
+            "Run: tutelage label" if settings.labels != "gold" else "Add some with: tutelage add FILE --label COLUMN"
+        )
+        raise TrainingError(f"{name!r}: no example in train has a {whose}label. {remedy}")
+    data = digest([[e.example.id, e.value] for e in (*examples, *held_out)])
+    card = {"candidate": name, "family": family, "settings": asdict(settings), "task": project.task.schema()}
+    card |= {"data_fingerprint": data, "train": _counts(examples), "dev": _counts(held_out)}
+    last = newest_artefact(project, name)
+    if last is not None and _same(found := read_card(last), card):
+        return TrainReport(name, last, True, found.get("seconds", 0.0), found)
+    return _fit(project, student, settings, card, (examples, held_out), progress)
+
+
+def _fit(
+    project: Project,
+    student: type[Student],
+    settings: Any,
+    card: Mapping[str, Any],
+    data: tuple[list[Labelled], list[Labelled]],
+    progress: Callable[[float, Mapping[str, object]], None],
+) -> TrainReport:
+    name, started, begun = str(card["candidate"]), now(), time.perf_counter()
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
+    try:
+        project.artefacts.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".training-", dir=project.artefacts))
+    except OSError as error:
+        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
+    project.store.runs.put(Run(run_id, "train", name, "running", started, None, card))
+    status, facts = "failed", dict(card)
+    try:
+        context = FitContext(work, project.path, progress, settings.seed)
+        fitted = student(project.task, settings)
+        facts |= {"fit": fitted.fit(*data, context)}
+        result = work / "result"
+        result.mkdir()
+        fitted.save(result)
+        facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": _versions()}
+        folder = publish_artefact(project, result, run_id, facts)
+        status = "done"
+    except OSError as error:
+        raise StoreError(
+            f"{name!r} could not be saved in {work}: {error.strerror or error}. Free space or permissions."
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        project.store.runs.put(Run(run_id, "train", name, status, started, time.perf_counter() - begun, facts))
+    return TrainReport(name, folder, False, facts["seconds"], facts)
+
+
+def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
+    """How many labels came from whom, so that a person's and a teacher's are never mixed silently."""
+    return {
+        "n": len(examples),
+        "sources": dict(Counter(e.source for e in examples)),
+        "origins": dict(Counter(origin(e.source) for e in examples)),
+    }
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    keys = ("family", "settings", "data_fingerprint", "task")
+    return digest([old.get(key) for key in keys]) == digest([new[key] for key in keys])
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in VERSIONS:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
