@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ class StringsTask(Task):
             raise AnswerError(f'{shown} is not a list of strings. Expected: {{"{self.key}": ["...", ...]}}')
         kept: dict[str, str] = {}
         for item in value:
-            spelling = " ".join(item.split())
+            spelling = " ".join(unicodedata.normalize("NFC", item).split())
             if spelling:
                 kept.setdefault(normal(spelling), spelling)
         return list(kept.values())
