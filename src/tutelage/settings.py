@@ -25,3 +25,8 @@ def weights_folder() -> Path:
     """Where downloaded weights are kept: TUTELAGE_WEIGHTS, default `~/.cache/tutelage/weights`."""
     default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "tutelage" / "weights"
     return Path(os.environ.get("TUTELAGE_WEIGHTS", default)).expanduser()
+
+
+def child(**more: str) -> dict[str, str]:
+    """The environment for a process that we start, with `more` where it does not say otherwise."""
+    return more | os.environ
