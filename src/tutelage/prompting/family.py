@@ -31,7 +31,7 @@ def build_prompted(name: str, settings: PromptedSettings, project: Project) -> P
     return Prompted(model, project.task, settings, name=name, shots=_shots(settings, project), price=price)
 
 
-def fingerprint_prompted(settings: PromptedSettings, project: Project) -> object:
+def fingerprint_prompted(_name: str, settings: PromptedSettings, project: Project) -> object:
     """What decides the answers besides the settings: the prompt with its shots, and the size of a local file."""
     file = project.path(settings.model)
     size = file.stat().st_size if settings.provider != "openai" and file.is_file() else None
