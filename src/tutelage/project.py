@@ -43,6 +43,11 @@ class Project:
     def reports(self) -> Path:
         return self.folder / "reports"
 
+    def selected(self) -> list[str]:
+        """The candidates that verbs take when none is named: `run` in task.toml, else all."""
+        names = self.file.candidates if self.file.run is None else self.file.run
+        return [name for name in names if self.candidate(name)]
+
     def candidate(self, name: str) -> dict[str, Any]:
         """The settings of candidate `name` in task.toml, `family` included. Raises UnknownName."""
         if name not in self.file.candidates:

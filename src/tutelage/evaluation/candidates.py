@@ -16,7 +16,7 @@ FAMILIES = Table(
     "candidates",
     "family",
     {
-        "prompted": "tutelage.prompting.prompted:FAMILY",
+        "prompted": "tutelage.prompting.family:FAMILY",
         "replay": "tutelage.evaluation.replay:FAMILY",
         **STUDENTS.rows(),
     },

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.evaluation.candidates import Candidate
@@ -44,13 +44,14 @@ class ExampleSet:
         return [e.example.id for e in self.examples]
 
 
-def example_set(project: Project, split: Split, against: Literal["gold", "teacher"] | None = None) -> ExampleSet:
+def example_set(project: Project, split: Split, against: Origin | None = None) -> ExampleSet:
     """The examples of `split` that have a label to score against.
 
     Against gold (a person's or imported labels) wherever the split has any, else against the teacher's; never both
     in one set. Raises DataError when there is nothing to score against.
     """
-    tries: tuple[Origin, ...] = (against,) if against else ("gold", "teacher")
+    origins: tuple[Origin, ...] = ("gold", "teacher")
+    tries: tuple[Origin, ...] = (against,) if against else origins
     for whose in tries:
         found = tuple(project.store.labels.read(split, whose))
         if found:

@@ -61,6 +61,7 @@ class TaskFile(_Strict):
     labels: list[str] | None = None
     grounded: bool | None = None
     teacher: str | None = None
+    run: list[str] | None = None
     data: list[DataFile] = []
     candidates: dict[str, dict[str, Any]] = {}
     prices: dict[str, Price] = {}

@@ -1,0 +1,95 @@
+"""tutelage add: examples and labels from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tutelage.cli.options import emit, json_option, project_options
+from tutelage.cli.progress import progress
+from tutelage.errors import UsageError
+from tutelage.labels.adding import AddOptions, AddReport, add_file
+from tutelage.project import Project
+from tutelage.types import SPLITS, Split
+
+
+@click.command("add")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(SPLITS), help="Put every example of the file into this split.")
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=COLUMN",
+    help="Column that holds an input field (default: the column of its name). Repeat for more.",
+)
+@click.option("--label", metavar="COLUMN", help="Column with the label; rows where it is empty stay unlabelled.")
+@click.option("--group", metavar="COLUMN", help="Examples with the same value here stay in one split.")
+@click.option(
+    "--source",
+    default="import",
+    show_default=True,
+    metavar="SOURCE",
+    help="Who gave the labels: import, human:NAME or teacher:NAME.",
+)
+@json_option
+@project_options
+def command(
+    project: Project,
+    file: Path,
+    split: Split | None,
+    fields: tuple[str, ...],
+    label: str | None,
+    group: str | None,
+    source: str,
+    as_json: bool,
+) -> None:
+    """Add examples (and labels) from FILE: .csv, .jsonl, .parquet, each also with .gz, or a folder of `datasets`.
+
+    An example goes where --split says, else where the file's own column `split` says, else 80 % to train, 10 % to dev
+    and 10 % to test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line and why.
+    Adding a file again adds nothing twice.
+
+    \b
+    Examples:
+      tutelage add stories.csv
+      tutelage add tickets.jsonl.gz --field text=body --label topic
+      tutelage add gold.csv --split test --label names --source human:ada
+      tutelage add reviews.parquet --group customer
+    """
+    options = AddOptions(split=split, fields=_mapping(fields), label=label, group=group, source=source)
+    report = add_with_progress(project, file, options)
+    emit(report, as_json, describe(report))
+
+
+def add_with_progress(project: Project, file: Path, options: AddOptions) -> AddReport:
+    """`add_file` with a progress bar."""
+    with progress(f"Adding {file.name}") as advance:
+        return add_file(project, file, options, advance)
+
+
+def describe(report: AddReport) -> str:
+    """The report as lines for people."""
+    splits = ", ".join(f"{n:,} {split}" for split, n in report.by_split.items())
+    lines = [f"{report.file}: {report.read:,} rows, {report.added:,} examples added ({splits})"]
+    if report.labelled:
+        lines[0] += f", {report.labelled:,} labels added"
+    if report.duplicates:
+        lines.append(f"{report.duplicates:,} were there already.")
+    if report.moved:
+        lines.append(f"{report.moved:,} of them are in another split than the file wants, and stay there.")
+    if report.rejected:
+        lines.append(f"{report.rejected:,} could not be used, see {report.rejects_file}")
+    return "\n".join(lines)
+
+
+def _mapping(fields: Sequence[str]) -> dict[str, str]:
+    mapping = {}
+    for text in fields:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise UsageError(f"{text!r} does not map a field. Write: --field NAME=COLUMN")
+        mapping[name] = column
+    return mapping

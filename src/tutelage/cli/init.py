@@ -1,0 +1,199 @@
+"""tutelage init: a folder with a task.toml to fill in."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tutelage.cli.options import emit, json_option
+from tutelage.errors import DataError, StoreError, UsageError
+from tutelage.registry import load
+
+if TYPE_CHECKING:
+    from tutelage.tasks.file import TaskFile
+
+IGNORED = "tutelage.db*\nartefacts/\nreports/\nrejects/\n"
+
+HEAD = """\
+# What the task is. How it is done is said by flags; see tutelage --help.
+name = {name}
+output = {output}{output_comment}
+{kind}fields = {fields}
+# What the teacher is told. Say what counts and what does not, as to a new colleague.
+instructions = \"\"\"
+{instructions}
+\"\"\"
+# What candidates are ranked by. Known: {metrics}.
+metric = {metric}
+# The candidate that gives labels: tutelage label
+teacher = "teacher"
+
+# Candidates: the systems that are compared. Each has a family; its other settings are optional.
+[candidates.teacher]
+family = "prompted"                         # a large language model, asked
+model = "gpt-5-mini"
+# base_url = "http://127.0.0.1:8080/v1"     # any OpenAI-compatible endpoint (default: OpenAI)
+# api_key_env = "OPENAI_API_KEY"            # the environment variable that holds the key
+"""
+
+STUDENTS = {
+    "label": """
+[candidates.linear]
+family = "linear"                           # words' weights + logistic regression: no GPU, trains in seconds
+
+# [candidates.encoder]                      # a fine-tuned transformer; needs pip install 'tutelage[train]'
+# family = "encoder"
+# base = "sentence-transformers/all-MiniLM-L6-v2"   # a Hugging Face name or a folder
+""",
+    "grounded": """
+# [candidates.tagger]                       # a fine-tuned transformer; needs pip install 'tutelage[train]'
+# family = "tagger"
+# base = "sentence-transformers/all-MiniLM-L6-v2"   # a Hugging Face name or a folder
+
+# [candidates.ner]                          # names off the shelf, nothing trained; needs pip install 'tutelage[ner]'
+# family = "pretrained-ner"
+# model = "en_core_web_sm"
+""",
+    "strings": """
+# No family of students learns lists of strings that are not in the text. If yours are, add `grounded = true` above.
+""",
+}
+
+TAIL = """
+# What the teacher's tokens cost, in dollars per million. Without prices, dollars are not shown and budgets cannot hold.
+# [prices."gpt-5-mini"]
+# input = 0.25
+# cached_input = 0.025
+# output = 2.00
+# date = "2025-08-07"                       # check the provider's price list, and write the day you did
+# source = "https://openai.com/api/pricing"
+
+# What the machine costs that answers locally. `occupancy` is the share of the time in which it is busy.
+# [hardware]
+# name = "my server"
+# dollars_per_hour = 0.08
+# occupancy = 0.5
+"""
+
+
+@click.command("init")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    required=True,
+    type=click.Choice(["label", "strings"]),
+    help="What an answer is: one label of a set, or a list of strings.",
+)
+@click.option("--grounded", is_flag=True, help="With strings: every string occurs in the text.")
+@click.option("--field", "fields", multiple=True, metavar="NAME", help="Input field (default: text). Repeat for more.")
+@click.option("--labels", metavar="A,B,C|@FILE", help="With label: the labels, or a file with one a line.")
+@json_option
+def command(
+    folder: Path, output: str, grounded: bool, fields: tuple[str, ...], labels: str | None, as_json: bool
+) -> None:
+    """Make a project in the folder DIR: a commented task.toml to fill in. An existing one is never overwritten.
+
+    \b
+    Examples:
+      tutelage init characters --output strings --grounded
+      tutelage init topics --output label --labels billing,delivery,other
+      tutelage init intents --output label --labels @labels.txt --field question --field answer
+    """
+    if grounded and output != "strings":
+        raise UsageError("--grounded goes with --output strings only. Remove it.")
+    if labels is not None and output != "label":
+        raise UsageError("--labels goes with --output label only. Remove it.")
+    for name in fields:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+            raise UsageError(f"{name!r} cannot be a field: use letters, digits, - and _, beginning with a letter.")
+    known = None if labels is None else _labels(labels)
+    text = task_text(_name(folder), output, fields or ("text",), known, grounded)
+    validated: Callable[[type, dict[str, Any], str], TaskFile] = load("tutelage.tasks.file:validated")
+    file = validated(load("tutelage.tasks.file:TaskFile"), tomllib.loads(text), "task.toml")
+    if known is not None:
+        file.task()  # two equal labels, an empty one, ... are found before anything is written
+    path = _write(folder, text)
+    steps = _steps(folder, labels is None and output == "label", output)
+    emit({"folder": folder, "task_file": path, "name": file.name, "output": output}, as_json, f"Made {path}.\n{steps}")
+
+
+def task_text(name: str, output: str, fields: Sequence[str], labels: Sequence[str] | None, grounded: bool) -> str:
+    """The text of a new task.toml."""
+    listed = f"the list of {name.replace('-', ' ').replace('_', ' ')}"
+    kind, instructions = "", f"Give {listed} in the text." if output == "strings" else "Say which label fits the text."
+    if output == "label":
+        kind = f"labels = {_toml(labels or [])}" + ("" if labels else "   # fill in at least two") + "\n"
+    elif grounded:
+        kind = "grounded = true                             # every string occurs in the text\n"
+    metrics = {"label": ("accuracy", "macro_f1"), "strings": ("f1", "precision", "recall", "exact_match", "alias_f1")}
+    comment = {"label": "one label of a set", "strings": "a list of strings"}[output]
+    head = HEAD.format(
+        name=_toml(name),
+        output=_toml(output),
+        output_comment=" " * (34 - len(output) - 2) + f"# an answer is {comment}",
+        kind=kind,
+        fields=_toml(list(fields)),
+        instructions=instructions,
+        metrics=", ".join(metrics[output]),
+        metric=_toml(metrics[output][0]),
+    )
+    return head + STUDENTS["grounded" if grounded else output] + TAIL
+
+
+def _toml(value: str | Sequence[str]) -> str:
+    """A string or a list of strings in TOML; its strings are JSON's, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _name(folder: Path) -> str:
+    """A task's name from its folder's: letters, digits, - and _, beginning with a letter."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", folder.resolve().name).strip("-")
+    return name if name[:1].isalpha() else f"task-{name}".rstrip("-")
+
+
+def _labels(text: str) -> list[str]:
+    parts = text.split(",")
+    if text.startswith("@"):
+        path = Path(text[1:]).expanduser()
+        try:
+            parts = path.read_text(encoding="utf-8-sig").splitlines()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "task.toml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+        if not (ignored := folder / ".gitignore").exists():
+            ignored.write_text(IGNORED, encoding="utf-8")
+    except FileExistsError:
+        exists = "exists already and is left as it is" if path.exists() else "cannot be made: a file is in the way"
+        raise UsageError(f"{path} {exists}. Edit it, or name another folder.") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}. Choose a folder that can.") from None
+    return path
+
+
+def _steps(folder: Path, without_labels: bool, output: str) -> str:
+    first = "the labels and the instructions" if without_labels else "the instructions"
+    column = "label" if output == "label" else "strings"
+    steps = [
+        f"write {first} into {folder / 'task.toml'}",
+        f"cd {folder}",
+        f"tutelage add FILE                  examples; --label {column} when a column has the answers",
+        "export OPENAI_API_KEY=...          the teacher's key, then: tutelage label",
+        "tutelage run                       train, evaluate, report",
+    ]
+    return "\n".join(["Next:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))])
