@@ -1,0 +1,83 @@
+"""From texts with targets to a fine-tuned network in a folder that `TextModel` serves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Encoding
+
+from tutelage.embeddings.export import Base, export_onnx, load_base
+from tutelage.embeddings.runtime import Limits, cut, run_windows
+from tutelage.students.base import FitContext
+from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
+from tutelage.students.finetune.networks import TextClassifier, TokenTagger
+from tutelage.students.sizing import FineTuning, Targets, Texts, plan
+
+
+def fit_tagger(texts: Texts, tags: int, settings: FineTuning, context: FitContext, folder: Path) -> dict[str, Any]:
+    """Fine-tune a token classifier, write it to `folder`, and return facts for the card."""
+    return _fit(texts, lambda base: TokenTagger(base, tags), settings, context, folder)
+
+
+def fit_classifier(
+    texts: Texts, classes: int, settings: FineTuning, context: FitContext, folder: Path
+) -> dict[str, Any]:
+    """Fine-tune a text classifier, write it to `folder`, and return facts for the card."""
+    return _fit(texts, lambda base: TextClassifier(base, classes), settings, context, folder)
+
+
+def _fit(
+    texts: Texts,
+    build: Callable[[Base], torch.nn.Module],
+    settings: FineTuning,
+    context: FitContext,
+    folder: Path,
+) -> dict[str, Any]:
+    with reproducible(settings.seed, settings.threads):
+        base = load_base(settings.base, context.path)
+        max_length = min(settings.max_length, base.max_length)
+        limits = Limits(max_length, max_length // 4, base.pad_id)
+        network = build(base).to("cuda" if torch.cuda.is_available() else "cpu")
+        passes = _passes(base.tokenizer.encode_batch(list(texts.train)), texts.targets, limits)
+        dev = base.tokenizer.encode_batch(list(texts.dev))
+        chosen = plan(settings, len(texts.train), base.width)
+        logging.getLogger(__name__).info("fine-tuning %s: %s", settings.base, chosen)
+        history = train(
+            network,
+            passes,
+            chosen,
+            base.pad_id,
+            lambda: texts.score(dev, run_windows(dev, forward_of(network), limits)),
+            context.progress,
+        )
+        export_onnx(network, base.tokenizer, folder, max_length=max_length, pad_id=base.pad_id)
+    return {
+        "base": {"name": settings.base, "licence": base.licence, "parameters": _size(base.model)},
+        "plan": asdict(chosen),
+        "windows": len(passes),
+        "dev_scores": [round(score, 4) for score in history.scores],
+        "best_epoch": history.best_epoch,
+        "trained_in": "bf16" if history.low_precision else "fp32",
+    }
+
+
+def _passes(encodings: Sequence[Encoding], targets: Targets, limits: Limits) -> list[Pass]:
+    """Every window of every text; windows of one text share pieces, and the target of the whole."""
+    passes = []
+    for number, encoding in enumerate(encodings):
+        target = targets(number, encoding)
+        for _, places in cut(encoding, limits):
+            if places is None:
+                passes.append(Pass(encoding.ids, target))
+            else:
+                passes.append(Pass([encoding.ids[at] for at in places], target[places] if target.ndim else target))
+    return passes
+
+
+def _size(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,89 @@
+"""How long and how fast a transformer is fine-tuned: given by the settings, or sized from the data."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from tutelage.embeddings.runtime import Array
+
+T = TypeVar("T")
+
+Effort: TypeAlias = Literal["low", "medium", "high"]
+PACE: dict[str, float] = {"low": 0.5, "medium": 1.0, "high": 2.0}
+HELD_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of every fine-tuned student. `base` is a folder (relative to the project) or a Hugging Face name.
+
+    None means sized from the data. `max_length` counts tokens; longer texts are windowed. With `quantise = "auto"` the
+    int8 model is kept when it loses at most `max_int8_loss` of the dev score.
+    """
+
+    base: str
+    labels: Literal["gold", "teacher", "any"] = "any"
+    effort: Effort = "medium"
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    max_length: int = 256
+    quantise: Literal["auto", "int8", "none"] = "auto"
+    max_int8_loss: float = 0.005
+    threads: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training run. `patience` is the number of epochs without a better dev score after which it ends."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    patience: int
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+def plan(settings: FineTuning, n: int, width: int) -> Plan:
+    """The plan for n texts and a base of `width`: few texts take more epochs, wide bases smaller steps."""
+    epochs = settings.epochs or max(2, round(PACE[settings.effort] * min(20, 4 + math.ceil(800 / n))))
+    rate = settings.learning_rate or (2e-4 if width <= 512 else 5e-5)
+    size = settings.batch_size or (8 if n < 1000 else 16 if n < 5000 else 32)
+    return Plan(epochs, rate, size, patience=max(2, epochs // 3), seed=settings.seed)
+
+
+Score: TypeAlias = Callable[[Sequence[Encoding], Sequence[Array]], float]
+"""The dev score in [0, 1] of the logits of the dev texts."""
+
+Targets: TypeAlias = Callable[[int, Encoding], NDArray[np.int64]]
+"""Number of a training text and its encoding -> the targets of its pieces (tokens,) or of the whole ()."""
+
+
+class Texts(NamedTuple):
+    """What a network learns from, and is chosen on."""
+
+    train: Sequence[str]
+    targets: Targets
+    dev: Sequence[str]
+    score: Score
+
+
+def hold_out(train: Sequence[T], dev: Sequence[T], seed: int) -> tuple[list[T], list[T], str]:
+    """`train` and `dev`, or where there is no dev a tenth of train (one at least) held out of it; and which it was."""
+    if dev:
+        return list(train), list(dev), "dev"
+    count = max(1, round(HELD_OUT * len(train)))
+    chosen = set(random.Random(seed).sample(range(len(train)), count))
+    kept = [one for at, one in enumerate(train) if at not in chosen]
+    return kept, [train[at] for at in sorted(chosen)], f"{count} examples held out of train, since dev is empty"
