@@ -21,6 +21,7 @@ from tutelage.evaluation.harness import example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.table import terminal_table
 from tutelage.labels.adding import AddOptions
+from tutelage.labels.teach import TeachOptions
 from tutelage.project import Project
 from tutelage.types import Split
 
@@ -69,7 +70,10 @@ def _label(project: Project, chosen: Sequence[Candidate], budget: float | None) 
         return {}
     try:
         for split in ("train", "dev"):
-            _say(describe_labels(label_with_teacher(project, split, budget=budget)))
+            report = label_with_teacher(project, split, TeachOptions(budget=budget))
+            _say(describe_labels(report))
+            if report.problem:
+                raise report.problem
     except TutelageError as error:
         return {project.file.teacher: str(error)}
     return {}
