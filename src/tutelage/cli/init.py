@@ -125,8 +125,11 @@ def command(
 
 def task_text(name: str, output: str, fields: Sequence[str], labels: Sequence[str] | None, grounded: bool) -> str:
     """The text of a new task.toml."""
-    listed = f"the list of {name.replace('-', ' ').replace('_', ' ')}"
-    kind, instructions = "", f"Give {listed} in the text." if output == "strings" else "Say which label fits the text."
+    listed = name.replace("-", " ").replace("_", " ")
+    kind, instructions = (
+        "",
+        f"List the {listed} in the text." if output == "strings" else "Say which label fits the text.",
+    )
     if output == "label":
         kind = f"labels = {_toml(labels or [])}" + ("" if labels else "   # fill in at least two") + "\n"
     elif grounded:
@@ -136,7 +139,7 @@ def task_text(name: str, output: str, fields: Sequence[str], labels: Sequence[st
     head = HEAD.format(
         name=_toml(name),
         output=_toml(output),
-        output_comment=" " * (34 - len(output) - 2) + f"# an answer is {comment}",
+        output_comment=" " * (33 - len(output)) + f"# an answer is {comment}",
         kind=kind,
         fields=_toml(list(fields)),
         instructions=instructions,
