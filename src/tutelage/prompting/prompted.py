@@ -104,6 +104,11 @@ class Prompted:
     def name(self) -> str:
         return self._name
 
+    def at_most(self, concurrency: int) -> Prompted:
+        """The same predictor over the same model with another number of calls at a time."""
+        settings, shots = replace(self.settings, concurrency=concurrency), self.template.shots
+        return Prompted(self.model, self.task, settings, name=self._name, shots=shots, price=self.price)
+
     async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """Answers, `concurrency` at a time. Raises ModelError when no call can succeed (bad key, no such model, down)."""
         tasks = [asyncio.ensure_future(self.predict_one(input)) for input in inputs]
