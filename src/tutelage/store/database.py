@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from tutelage.errors import MissingPackage, StoreError
-from tutelage.store.schema import migrate
+from tutelage.store.schema import exclude, migrate
 
 
 class Database:
@@ -34,6 +34,13 @@ class Database:
             raise self._explained(error) from error
 
     read = write
+
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[Connection]:
+        """A write transaction that no other one with the same `lock` overlaps, in whatever process."""
+        with self.write() as connection:
+            exclude(connection, lock)
+            yield connection
 
     def insert_new(self, table: Any) -> Any:
         """INSERT that leaves rows alone whose key is there already."""
@@ -86,7 +93,7 @@ def open_database(where: str | Path) -> Database:
 def _pragmas(connection: Any, _record: Any) -> None:
     # WAL with synchronous=NORMAL survives kill -9 whole; only a power cut can lose the last commits.
     # 32 MiB of cache (2 by default): ids are hashes, so new rows land all over the indexes.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "cache_size=-32768"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-32768"):
         connection.execute(f"PRAGMA {pragma}")
 
 

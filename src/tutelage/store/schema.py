@@ -96,6 +96,8 @@ spend = Table(
     Index("spend_account", "account"),
 )
 
+_LOCK = 7405815
+
 _version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
 
 
@@ -109,19 +111,16 @@ MIGRATIONS: list[Callable[[Connection], None]] = [_first]
 
 def migrate(engine: Engine) -> None:
     """Run what is missing, in one transaction. Raises StoreError for a database of a newer tutelage."""
+    with engine.connect() as connection:
+        if _version_of(connection) == len(MIGRATIONS):
+            return
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(7405815)")
-            )  # two processes may open a new database at once
-        elif engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        version = 0
-        if inspect(connection).has_table(_version.name):
-            version = connection.scalar(select(_version.c.version)) or 0
+        exclude(connection, _LOCK)  # several processes may open a new database at once
+        version = _version_of(connection)
         if version > len(MIGRATIONS):
             raise StoreError(
-                f"The database has schema {version}, this tutelage knows {len(MIGRATIONS)}. Upgrade: pip install -U tutelage"
+                f"The database has schema {version}, this tutelage knows {len(MIGRATIONS)}. "
+                "Upgrade: pip install -U tutelage"
             )
         if version == len(MIGRATIONS):
             return
@@ -129,3 +128,17 @@ def migrate(engine: Engine) -> None:
             migration(connection)
         connection.execute(_version.delete())
         connection.execute(_version.insert().values(version=len(MIGRATIONS)))
+
+
+def exclude(connection: Connection, lock: int) -> None:
+    """Begin a transaction alone: in SQLite as the only writer, in PostgreSQL as the only holder of `lock`."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+    elif connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _version_of(connection: Connection) -> int:
+    if not inspect(connection).has_table(_version.name):
+        return 0
+    return connection.scalar(select(_version.c.version)) or 0

@@ -6,11 +6,14 @@ billed, so a budget is never exceeded, at the price of a little less being spent
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from tutelage.errors import BudgetExceeded
 from tutelage.store import schema
 from tutelage.store.database import Database, now
+
+
+_LOCK = 7405816
 
 
 class SpendTable:
@@ -19,21 +22,20 @@ class SpendTable:
 
     def spent(self, account: str) -> float:
         """Dollars settled, and reserved where not settled, on `account`."""
-        table = schema.spend
-        query = select(func.sum(func.coalesce(table.c.settled, table.c.reserved))).where(table.c.account == account)
         with self._database.read() as connection:
-            return float(connection.scalar(query) or 0.0)
+            return float(connection.scalar(_spent(account)) or 0.0)
 
     def reserve(self, account: str, dollars: float, budget: float | None) -> int:
         """Set `dollars` aside and return the reservation. Raises BudgetExceeded when the budget does not allow it."""
-        spent = self.spent(account) if budget is not None else 0.0
-        if budget is not None and spent + dollars > budget:
-            raise BudgetExceeded(
-                f"The budget of ${budget:.4f} is used up: ${spent:.4f} spent or reserved, the next call may cost "
-                f"${dollars:.4f}. Raise it with --budget."
-            )
         row = {"account": account, "reserved": dollars, "settled": None, "created": now()}
-        with self._database.write() as connection:
+        # Alone: two processes that label at once must not both take the last of the budget.
+        with self._database.alone(_LOCK) as connection:
+            spent = float(connection.scalar(_spent(account)) or 0.0) if budget is not None else 0.0
+            if budget is not None and spent + dollars > budget:
+                raise BudgetExceeded(
+                    f"The budget of ${budget:.4f} is used up: ${spent:.4f} spent or reserved, the next call may cost "
+                    f"${dollars:.4f}. Raise it with --budget."
+                )
             key = connection.execute(schema.spend.insert().values(row)).inserted_primary_key
         return int(key[0]) if key else 0
 
@@ -42,3 +44,8 @@ class SpendTable:
         table = schema.spend
         with self._database.write() as connection:
             connection.execute(table.update().where(table.c.id == reservation).values(settled=dollars))
+
+
+def _spent(account: str) -> Select[tuple[float | None]]:
+    table = schema.spend
+    return select(func.sum(func.coalesce(table.c.settled, table.c.reserved))).where(table.c.account == account)

@@ -3,11 +3,13 @@
 **Strict** (the default, `same`): equal after Unicode NFKC, straight quotes and dashes, case folding, and collapsing of
 white space. "mrs.  Finch" is "Mrs. Finch"; "Mrs Finch" is not (a full stop is a character), nor is "Finch".
 
-**Alias-aware** (`same_person`): two names of one bearer. A full stop does not matter, a leading title may be missing
-("Mr. Thompson" / "Thompson"), an epithet may be missing ("Oliver the Owl" / "Oliver"), a name may be shortened to its
-first or last words ("Chef Mario" / "Mario", "Detective Jamie Williams" / "Jamie Williams"). Titles that contradict
-("Mr. Bennet" / "Mrs. Bennet"), epithets that contradict ("Jack the Red" / "Jack the Blue"), and possessives
-("Timmy's father" / "Timmy") are not the same.
+**Alias-aware** (`same_person`): two names of one bearer. Full stops, quotation marks around a name and a space behind
+an apostrophe do not matter ("J.K. Rowling" / "J. K Rowling", "O'Loughlin" / "O' Loughlin"), a leading title may be
+missing ("Mr. Thompson" / "Thompson"), an epithet may be missing ("Oliver the Owl" / "Oliver"), a name may be shortened
+to its first or last words ("Chef Mario" / "Mario", "Detective Jamie Williams" / "Jamie Williams"). Not the same are
+titles that contradict ("Mr. Bennet" / "Mrs. Bennet", "Father Bear" / "Mother Bear"), epithets that contradict ("Jack
+the Red" / "Jack the Blue"), possessives ("Timmy's father" / "Timmy"), the place after "of" ("Duke of York" / "York"),
+and one of several ("Tom and Jerry" / "Tom").
 
 Lists are compared one to one: each gold string meets at most one predicted string (maximum bipartite matching).
 """
@@ -22,18 +24,28 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-TITLES = {
-    title: kind
-    for kind, titles in {
-        "mr": "mr mister master sir lord",
-        "mrs": "mrs ms miss mistress madam madame lady mx",
-        "": "dr doctor prof professor captain capt chef officer detective mayor judge king queen prince princess duke "
-        "duchess count countess emperor empress general colonel major sergeant teacher coach father sister brother aunt "
-        "uncle grandpa grandma granny old little saint st reverend rev president",
+_MALE, _FEMALE = "male", "female"
+
+TITLES: dict[str, frozenset[str]] = {
+    title: frozenset(kinds.split())
+    for kinds, titles in {
+        "male": "mr mister master sir lord king prince duke count emperor",
+        "female": "mrs ms miss mistress madam madame lady queen princess duchess countess empress",
+        "male father": "father papa dad daddy",
+        "female mother": "mother mama mom mommy mum mummy",
+        "male brother": "brother",
+        "female sister": "sister",
+        "male uncle": "uncle",
+        "female aunt": "aunt auntie",
+        "male grandfather": "grandpa grandfather grandad granddad",
+        "female grandmother": "grandma grandmother granny nana",
+        "baby": "baby",
+        "": "mx dr doctor prof professor captain capt chef officer detective mayor judge general colonel major sergeant "
+        "teacher coach old little saint st reverend rev president principal farmer representative",
     }.items()
     for title in titles.split()
 }
-"""Leading words that are not part of the bare name; the kinds "mr" and "mrs" contradict each other."""
+"""Leading words that are not part of the bare name, each with what it says of the bearer (see `_contradict`)."""
 
 _PUNCTUATION = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
 
@@ -53,28 +65,44 @@ def same_person(a: str, b: str) -> bool:
     if same(a, b):
         return True
     (title_a, name_a, epithet_a), (title_b, name_b, epithet_b) = _parts(a), _parts(b)
-    if not name_a or not name_b or (title_a and title_b and title_a != title_b):
+    if not name_a or not name_b or _contradict(title_a, title_b):
         return False
-    if epithet_a and epithet_b and epithet_a != epithet_b:
-        return False
-    short, long = sorted((name_a, name_b), key=len)
-    return long[: len(short)] == short or long[-len(short) :] == short
+    return _shortened(name_a, name_b) and (not epithet_a or not epithet_b or _shortened(epithet_a, epithet_b))
 
 
-def _parts(text: str) -> tuple[str, list[str], list[str]]:
-    """Kind of the leading title (or ""), the words of the bare name, the words of the epithet after "the"."""
-    words = [word.strip('.,!?"()') for word in normal(text).split()]
-    words = [word for word in words if word]
+def _contradict(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Whether titles cannot be of one bearer: one says man and the other woman, or they are different relatives."""
+    if {_MALE, _FEMALE} <= a | b:
+        return True
+    relation_a, relation_b = a - {_MALE, _FEMALE}, b - {_MALE, _FEMALE}
+    return bool(relation_a and relation_b and relation_a != relation_b)
+
+
+def _shortened(a: list[str], b: list[str]) -> bool:
+    """Whether the shorter list of words begins or ends the longer one."""
+    short, long = sorted((a, b), key=len)
+    if short == long:
+        return True
+    if {"and", "&"} & set(long):
+        return False
+    last_words = long[-len(short) :] == short and "of" not in long[: -len(short)]
+    return last_words or long[: len(short)] == short
+
+
+def _parts(text: str) -> tuple[frozenset[str], list[str], list[str]]:
+    """What the leading titles say, the words of the bare name, the words of the epithet after "the"."""
+    spaced = re.sub(r"(?<=\w)' (?=\w)", "'", normal(text)).replace(".", " ")
+    words = [stripped for word in spaced.split() if (stripped := word.strip(',;:!?"()'))]
     if words[:1] == ["the"]:
         words = words[1:]
-    kind = ""
-    while len(words) > 1 and words[0] in TITLES:
-        kind = kind or TITLES[words[0]]
+    kinds: frozenset[str] = frozenset()
+    while len(words) > 1 and words[0] in TITLES and words[1] != "of":
+        kinds = kinds or TITLES[words[0]]
         words = words[1:]
     if "the" in words[1:]:
         at = words.index("the", 1)
-        return kind, words[:at], words[at + 1 :]
-    return kind, words, []
+        return kinds, words[:at], words[at + 1 :]
+    return kinds, words, []
 
 
 def matches(gold: Sequence[str], predicted: Sequence[str], equal: Callable[[str, str], bool] = same) -> int:
