@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
@@ -79,11 +80,24 @@ class Texts(NamedTuple):
     score: Score
 
 
-def hold_out(train: Sequence[T], dev: Sequence[T], seed: int) -> tuple[list[T], list[T], str]:
-    """`train` and `dev`, or where there is no dev a tenth of train (one at least) held out of it; and which it was."""
+def hold_out(
+    train: Sequence[T], dev: Sequence[T], seed: int, kind: Callable[[T], object]
+) -> tuple[list[T], list[T], str]:
+    """What to learn from, what to choose on, and in words where the latter came from.
+
+    Where there is no dev, a tenth of train (one at least) is held out of it, but never the last example of its `kind`;
+    where every kind has a single example, train itself is chosen on.
+    """
     if dev:
         return list(train), list(dev), "dev"
-    count = max(1, round(HELD_OUT * len(train)))
-    chosen = set(random.Random(seed).sample(range(len(train)), count))
+    wanted = max(1, round(HELD_OUT * len(train)))
+    left = Counter(kind(one) for one in train)
+    chosen: set[int] = set()
+    for at in random.Random(seed).sample(range(len(train)), len(train)):
+        if len(chosen) < wanted and left[kind(train[at])] > 1:
+            left[kind(train[at])] -= 1
+            chosen.add(at)
+    if not chosen:
+        return list(train), list(train), "train itself, since dev is empty and train too small to hold any out"
     kept = [one for at, one in enumerate(train) if at not in chosen]
-    return kept, [train[at] for at in sorted(chosen)], f"{count} examples held out of train, since dev is empty"
+    return kept, [train[at] for at in sorted(chosen)], f"{len(chosen)} examples held out of train, since dev is empty"

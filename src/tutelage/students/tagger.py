@@ -60,7 +60,7 @@ class TaggerStudent(Student):
             )
         if len(train) < 2:
             raise TrainingError(f"'tagger' needs at least 2 labelled examples in train, found {len(train)}. Add more.")
-        learned, chosen, origin = hold_out(train, dev, context.seed)
+        learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: bool(one.value))
         projections = [self._projected(one) for one in learned]
         missing = [string for projection in projections for string in projection.missing]
         if not any(projection.spans for projection in projections):

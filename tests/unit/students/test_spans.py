@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from tutelage.students import spans
+from tutelage.students.sizing import FineTuning, hold_out, plan
+from tutelage.students.spans import Span
+from tutelage.tasks.strings import StringsTask
+
+TASK = StringsTask("names", ("text",), "", grounded=True)
+TWO = StringsTask("names", ("title", "body"), "", grounded=True)
+LETTERS = "abcdefghijklmnopqrstuvwxyz.'’-é"
+
+
+def encode(text: str) -> Encoding:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "the", "owl"]
+    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair=None, special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer.encode(text)
+
+
+def certain(tags: list[int], probability: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    rows = np.full((len(tags), 3), (1 - probability) / 2, np.float32)
+    rows[np.arange(len(tags)), tags] = probability
+    return rows
+
+
+def cut_out(text: str, found: list[Span]) -> list[str]:
+    return [text[span.start : span.end] for span in found]
+
+
+def test_longest_string_first_every_occurrence_no_overlap() -> None:
+    text = "Oliver the Owl met Oliver. Olivers sang, said Oliver the  Owl."
+    spans_, missing = spans.project(text, [Span(0, len(text))], ["Oliver", "Oliver the Owl", "Zoe"])
+    assert cut_out(text, spans_) == ["Oliver the Owl", "Oliver", "Oliver the  Owl"]
+    assert missing == ["Zoe"]
+
+
+def test_a_string_hidden_by_a_longer_one_is_not_missing() -> None:
+    text = "Ann Lee left."
+    assert spans.project(text, [Span(0, len(text))], ["Ann", "Ann Lee"]) == ([Span(0, 7)], [])
+
+
+def test_strings_come_from_the_fields_only() -> None:
+    input = {"title": "body of Body", "body": "A title: Ann"}
+    text, fields = TWO.input_text(input), spans.field_spans(TWO, input)
+    assert cut_out(text, fields) == ["body of Body", "A title: Ann"]
+    assert cut_out(text, spans.project(text, fields, ["title", "Body"]).spans) == ["Body", "title"]
+    assert spans.field_spans(TASK, {"text": "abc"}) == [Span(0, 3)]
+
+
+def test_words_are_the_tokenizers_words() -> None:
+    text = " Mrs. d'arcy-lee zzq"
+    words = spans.words_of(encode(text), text)
+    assert cut_out(text, words.spans) == ["Mrs", ".", "d", "'", "arcy", "-", "lee", "zzq"]
+    assert words.first == [1, 4, 5, 6, 7, 11, 12, 15]
+
+
+def test_tags_and_targets() -> None:
+    text = "ann lee owl bo"
+    encoding = encode(text)
+    words = spans.words_of(encoding, text)
+    tags = spans.tag_words(words, [Span(0, 3), Span(4, 11)])
+    assert tags.tolist() == [spans.B, spans.B, spans.I, spans.O]
+    targets = spans.piece_targets(encoding, words, tags)
+    assert targets.tolist() == [-100, 1, -100, -100, 1, -100, -100, 2, 0, -100, -100]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ([0, 0, 0, 0], []),
+        ([1, 2, 0, 1], ["ann lee", "bo"]),
+        ([2, 2, 0, 2], ["ann lee", "bo"]),
+        ([1, 1, 2, 2], ["ann", "lee owl bo"]),
+        ([0, 1, 0, 2], ["lee", "bo"]),
+    ],
+)
+def test_decoding(tags: list[int], expected: list[str]) -> None:
+    text = "ann lee owl bo"
+    found = spans.decode(spans.words_of(encode(text), text), certain(tags), [Span(0, len(text))])
+    assert cut_out(text, [one.span for one in found]) == expected
+
+
+def test_a_spans_probability_is_the_mean_of_its_words() -> None:
+    text = "ann lee"
+    rows = np.array([[0.1, 0.9, 0.0], [0.2, 0.1, 0.7]], np.float32)
+    [found] = spans.decode(spans.words_of(encode(text), text), rows, [Span(0, 7)])
+    assert found.probability == pytest.approx(0.8)
+
+
+def test_spans_end_at_a_fields_edge_and_stay_inside() -> None:
+    input = {"title": "ann", "body": "lee"}
+    text, fields = TWO.input_text(input), spans.field_spans(TWO, input)
+    words = spans.words_of(encode(text), text)
+    found = spans.decode(words, certain([spans.B] + [spans.I] * (len(words.spans) - 1)), fields)
+    assert cut_out(text, [one.span for one in found]) == ["ann", "lee"]
+
+
+@given(st.lists(st.sampled_from(["Ann", "Bo Lee", "d'Arcy", "the", "owl", ".", "Mrs. Fox"]), max_size=12), st.data())
+def test_tags_decode_to_the_projected_spans(parts: list[str], data: st.DataObject) -> None:
+    text = " ".join(parts)
+    names = data.draw(st.lists(st.sampled_from(["Ann", "Bo Lee", "Lee", "d'Arcy", "Mrs. Fox", "Fox"]), unique=True))
+    fields = [Span(0, len(text))]
+    expected = spans.project(text, fields, names).spans
+    words = spans.words_of(encode(text), text)
+    found = spans.decode(words, certain(spans.tag_words(words, expected).tolist()), fields)
+    assert [one.span for one in found] == expected
+
+
+def test_contained_strings_give_way_to_longer_ones() -> None:
+    strings = ["patty", "Patty the Polite Parrot", "Polite Parrot", "Parrot Patty", "Pat", "Bo", "Bo"]
+    assert spans.merge_contained(strings) == ["Patty the Polite Parrot", "Parrot Patty", "Pat", "Bo", "Bo"]
+    assert spans.merge_contained([]) == []
+
+
+def test_dev_is_used_where_there_is_one() -> None:
+    assert hold_out([1, 2], [3], 0, bool) == ([1, 2], [3], "dev")
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 5))
+def test_holding_out_never_takes_the_last_of_a_kind(train: list[int], seed: int) -> None:
+    kept, held, origin = hold_out(train, [], seed, lambda one: one)
+    assert set(kept) == set(train)
+    if len(set(train)) < len(train):
+        assert sorted([*kept, *held]) == sorted(train)
+        assert origin == f"{len(held)} examples held out of train, since dev is empty"
+    else:
+        assert held == train
+        assert "train itself" in origin
+
+
+def test_the_plan_is_sized_from_the_data_unless_it_is_given() -> None:
+    few, many = plan(FineTuning("b"), 20, 384), plan(FineTuning("b"), 20000, 384)
+    assert few.epochs > many.epochs >= 2
+    assert few.batch_size < many.batch_size
+    assert plan(FineTuning("b"), 20, 768).learning_rate < few.learning_rate
+    assert plan(FineTuning("b", effort="low"), 500, 384).epochs < plan(FineTuning("b"), 500, 384).epochs
+    given_ = plan(FineTuning("b", epochs=3, learning_rate=1e-3, batch_size=5, seed=7), 100, 384)
+    assert (given_.epochs, given_.learning_rate, given_.batch_size, given_.seed) == (3, 1e-3, 5, 7)
