@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tutelage.cli import VERBS, cli
+from tutelage.cli.entry import VERBS, cli
 
 TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 

@@ -89,7 +89,7 @@ def test_extras_name_packages_that_the_project_declares() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys, tutelage.cli\ntry: tutelage.cli.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    code = "import sys, tutelage.cli.entry\ntry: tutelage.cli.entry.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = {name.partition(".")[0] for name in out.splitlines()[-1].split()}
     assert loaded & (HEAVY | {"numpy", "sqlalchemy", "rich", "pydantic"}) == set()

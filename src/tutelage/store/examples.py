@@ -67,5 +67,5 @@ class ExampleTable:
         """Number of examples by split; splits without any are 0."""
         query = select(schema.examples.c.split, func.count()).group_by(schema.examples.c.split)
         with self._database.read() as connection:
-            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+            found: dict[str, int] = dict(connection.execute(query).all())
         return {"train": found.get("train", 0), "dev": found.get("dev", 0), "test": found.get("test", 0)}

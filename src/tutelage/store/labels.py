@@ -97,5 +97,5 @@ class LabelTable:
         e, l = schema.examples, schema.labels
         query = select(l.c.source, e.c.split, func.count(l.c.example_id.distinct())).join(e, l.c.example_id == e.c.id)
         with self._database.read() as connection:
-            rows = connection.execute(query.group_by(l.c.source, e.c.split)).tuples().all()
+            rows = connection.execute(query.group_by(l.c.source, e.c.split)).all()
         return sorted((source, split, count) for source, split, count in rows)
