@@ -12,7 +12,6 @@ from tutelage.errors import BudgetExceeded
 from tutelage.store import schema
 from tutelage.store.database import Database, now
 
-
 _LOCK = 7405816
 
 
