@@ -42,8 +42,8 @@ class TeachOptions:
 class TeachReport:
     """What happened so far. `skipped` had a label of this source already, `reused` a stored answer that became one.
 
-    `dollars` is what this run paid, None where a price is not known; `seconds` is wall time, `errors` counts the failures by their line,
-    `problem` is what ended the run early (BudgetExceeded, a fatal ModelError), None when all were asked.
+    `dollars` is what this run paid, None where a price is not known; `seconds` is wall time; `errors` counts the most
+    frequent failures by their line; `problem` is what ended the run early (BudgetExceeded, a fatal ModelError).
     """
 
     source: str

@@ -90,8 +90,10 @@ class OpenAIChat:
         while True:
             body = self._body(messages, params)
             try:
-                completion: ChatCompletion = await self._client.get().chat.completions.create(**body)
-                return completion
+                # As extra_body: the client walks typed parameters one by one, which takes milliseconds for a long schema.
+                return await self._client.get().chat.completions.create(
+                    model=self._settings.model, messages=[], extra_body=body
+                )
             except openai.OpenAIError as error:
                 refused = _refused_parameter(error, body)
                 if refused is None:
@@ -101,7 +103,6 @@ class OpenAIChat:
     def _body(self, messages: Sequence[Message], params: Params) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
         body: dict[str, Any] = {
-            "model": self._settings.model,
             "messages": [{"role": message.role, "content": _sendable(message.content)} for message in messages],
             limit: params.max_tokens,
             "temperature": params.temperature,
