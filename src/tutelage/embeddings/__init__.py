@@ -1,0 +1,1 @@
+"""Texts to vectors, and transformers served without torch. Only `embeddings.export` needs torch."""

@@ -51,7 +51,8 @@ class TransformersNer:
 def open_model(model: str, threads: int | None) -> TransformersNer:
     """The token classifier `model`. Raises UsageError when there is none, or it is another kind of model."""
     transformers_logging.set_verbosity_error()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every retry; the error below says it once
+    # It tells of every retry; the error below says it once.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if threads:
         torch.set_num_threads(threads)
     try:

@@ -1,0 +1,142 @@
+"""Logistic regression on the parts of `features`: fitting, and the search for parts and penalty on dev."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack, issparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from tutelage.embeddings.runtime import Array
+from tutelage.errors import TrainingError
+from tutelage.students.features import Matrix
+from tutelage.students.served import softmax
+
+FIRST_C = 30.0
+GRIDS: dict[str, tuple[float, ...]] = {
+    "low": (FIRST_C,),
+    "medium": (3.0, 10.0, FIRST_C, 100.0),
+    "high": (1.0, 3.0, 10.0, FIRST_C, 100.0, 300.0),
+}
+"""Inverse strengths of the L2 penalty that are tried, by effort."""
+
+Parts: TypeAlias = tuple[str, ...]
+Progress: TypeAlias = Callable[[float, Mapping[str, object]], None]
+
+
+class Data(NamedTuple):
+    """Rows of each part of the features, (n, d), and the n gold labels."""
+
+    rows: Mapping[str, Matrix]
+    gold: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """softmax(sum of rows[part] @ coefficients[part] + intercept): one column a class, all float32."""
+
+    classes: tuple[str, ...]
+    coefficients: Mapping[str, Array]
+    intercept: Array
+
+    def probabilities(self, rows: Mapping[str, Matrix]) -> Array:
+        """(n, classes), rows that sum to 1."""
+        scores = self.intercept
+        for part, coefficients in self.coefficients.items():
+            scores = scores + np.asarray(rows[part] @ coefficients)
+        return softmax(scores)
+
+    def judge(self, data: Data) -> tuple[float, float]:
+        """Accuracy and mean log-loss; a gold label that is no class has the least probability."""
+        column = {label: at for at, label in enumerate(self.classes)}
+        gold = np.array([column.get(label, -1) for label in data.gold])
+        probabilities = self.probabilities(data.rows)
+        chosen = np.where(gold < 0, 0.0, probabilities[np.arange(len(gold)), gold])
+        return float((probabilities.argmax(axis=1) == gold).mean()), float(-np.log(np.maximum(chosen, 1e-7)).mean())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination of parts and penalty, and how it did on dev."""
+
+    parts: Parts
+    c: float
+    accuracy: float
+    log_loss: float
+    weights: Weights
+
+    def facts(self) -> dict[str, Any]:
+        chosen = {"features": "+".join(self.parts), "C": self.c}
+        return chosen | {"dev_accuracy": round(self.accuracy, 4), "dev_log_loss": round(self.log_loss, 4)}
+
+
+def choose(
+    options: Sequence[Parts], effort: str, learnt: Data, judged: Data, progress: Progress
+) -> tuple[Trial, list[Trial]]:
+    """The best trial by accuracy on `judged`, ties by log-loss, and all trials in the order they were made.
+
+    "low" tries the first option alone; "medium" all options with the usual penalty, then the best one's other
+    penalties; "high" every option with every penalty. Raises TrainingError as `regression`.
+    """
+    grid = GRIDS[effort]
+    stages = [(parts, grid if effort == "high" else (FIRST_C,)) for parts in options]
+    if effort == "low":
+        stages = stages[:1]
+    trials: list[Trial] = []
+    count = sum(len(grid) for _, grid in stages) + (len(grid) - 1 if effort == "medium" else 0)
+
+    def make(parts: Parts, penalties: Sequence[float]) -> None:
+        for c, weights in zip(penalties, regression(parts, penalties, learnt), strict=True):
+            trials.append(Trial(parts, c, *weights.judge(judged), weights))
+            progress(len(trials) / count, {"dev_accuracy": round(max(trial.accuracy for trial in trials), 4)})
+
+    for parts, penalties in stages:
+        make(parts, penalties)
+    if effort == "medium":
+        make(_best(trials).parts, [c for c in grid if c != FIRST_C])
+    return _best(trials), trials
+
+
+def regression(parts: Parts, penalties: Sequence[float], data: Data) -> list[Weights]:
+    """Weights fitted with each inverse penalty; deterministic.
+
+    Raises TrainingError when all examples have one label.
+    """
+    classes = sorted(set(data.gold))
+    if len(classes) < 2:
+        raise TrainingError(
+            f"All {len(data.gold)} examples to learn from have the label {classes[0]!r}. Add examples of other labels."
+        )
+    rows = _joined([data.rows[part] for part in parts])
+    ends = np.cumsum([data.rows[part].shape[1] for part in parts])[:-1]
+    found = []
+    for c in penalties:
+        # Never from the last penalty's weights: the solver would take a small first gradient for the end.
+        model = LogisticRegression(C=c, max_iter=300, tol=1e-4)
+        with warnings.catch_warnings():
+            # Three hundred steps are past the point where dev still changes.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", message="The number of unique classes")  # hundreds are welcome
+            model.fit(rows, data.gold)
+        columns, intercept = model.coef_.T, model.intercept_
+        if len(classes) == 2:  # scikit-learn then gives the second class's advantage alone
+            columns, intercept = np.hstack([0 * columns, columns]), np.array([0.0, *intercept])
+        split = np.split(columns.astype(np.float32), ends)
+        coefficients = {part: np.ascontiguousarray(rows) for part, rows in zip(parts, split, strict=True)}
+        found.append(Weights(tuple(map(str, model.classes_)), coefficients, intercept.astype(np.float32)))
+    return found
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return max(trials, key=lambda trial: (trial.accuracy, -trial.log_loss))
+
+
+def _joined(matrices: Sequence[Matrix]) -> Matrix:
+    if len(matrices) == 1:
+        return matrices[0]
+    return hstack([part if issparse(part) else csr_matrix(part) for part in matrices], format="csr")
