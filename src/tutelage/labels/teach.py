@@ -275,7 +275,8 @@ class _Labelling:
         """Returns once all that has arrived is in the store."""
         async with self._writing:
             if self._arrived:
-                self._reserved -= await self._in_thread(self._keep)
+                settled = await self._in_thread(self._keep)
+                self._reserved -= settled
         await self._tell()
         self.progress(self.report())
 

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from tutelage.errors import MissingPackage, TaskFileError, UnknownName, UsageError
+from tutelage.models.fake import FakeOpenAI, Script
+from tutelage.project import Project, open_project
+from tutelage.prompting import FAMILY, PromptedSettings, build_prompted
+from tutelage.tasks.file import validated
+from tutelage.types import Example, Label
+
+TASK = """
+name = "tone"
+output = "label"
+labels = ["happy", "sad"]
+instructions = "Is the text happy or sad?"
+[prices.m]
+input = 3.0
+output = 6.0
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "task.toml").write_text(TASK)
+    return open_project(tmp_path)
+
+
+def test_a_candidate_is_built_with_its_price_and_shots(project: Project) -> None:
+    examples = [Example(str(number), {"text": f"text {number}"}, "train") for number in range(3)]
+    project.store.examples.add(examples)
+    project.store.labels.add([Label(example.id, "sad", "import") for example in examples[:2]])
+    project.store.labels.add([Label("2", "happy", "teacher:m@1")])
+    with FakeOpenAI(Script(answer="happy")) as server:
+        settings = PromptedSettings("m", base_url=server.base_url, shots=3)
+        predictor = build_prompted("teacher", settings, project)
+        prediction = asyncio.run(predictor.predict_one({"text": "x"}))
+        asyncio.run(predictor.close())
+    assert predictor.name == "teacher" and prediction.value == "happy" and prediction.usage.dollars
+    assert [message["content"] for message in server.bodies[0]["messages"][1:]] == [
+        *("text 0", '{"label": "sad"}', "text 1", '{"label": "sad"}', "x")
+    ]
+
+
+def test_the_fingerprint_follows_shots_and_a_local_file(project: Project) -> None:
+    def fingerprint(**settings: object) -> object:
+        return FAMILY.fingerprint("teacher", PromptedSettings("m.gguf", **settings), project)  # type: ignore[arg-type]
+
+    plain = fingerprint(shots=1, provider="gguf")
+    (project.folder / "m.gguf").write_bytes(b"GGUF")
+    with_file = fingerprint(shots=1, provider="gguf")
+    project.store.examples.add([Example("1", {"text": "a"}, "train")])
+    project.store.labels.add([Label("1", "sad", "import")])
+    with_shot = fingerprint(shots=1, provider="gguf")
+    assert plain != with_file and with_file != with_shot and fingerprint() == fingerprint()
+
+
+def test_what_cannot_be_built_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
+        build_prompted("t", PromptedSettings("m"), project)
+    with pytest.raises(UnknownName, match=r"'opnai' is not a known provider\. Did you mean 'openai'"):
+        build_prompted("t", PromptedSettings("m", provider="opnai"), project)
+    with pytest.raises(TaskFileError, match="concurrency"):
+        validated(PromptedSettings, {"model": "m", "concurrency": 0}, "[candidates.t]")
+    with pytest.raises(TaskFileError, match="structured"):
+        validated(PromptedSettings, {"model": "m", "structured": "xml"}, "[candidates.t]")
+
+
+def test_a_missing_package_is_one_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    monkeypatch.delitem(sys.modules, "tutelage.models.gguf", raising=False)
+    with pytest.raises(MissingPackage, match=r"pip install 'tutelage\[local\]'"):
+        build_prompted("t", PromptedSettings("m.gguf", provider="gguf"), project)
