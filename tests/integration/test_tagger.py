@@ -137,6 +137,24 @@ def test_without_dev_a_part_is_held_out_and_the_same_seed_gives_the_same_student
     assert answers[0] == answers[1]
 
 
+def test_short_forms_are_learned_and_merged_where_the_labels_hold_one_entry_each(
+    settings: TaggerSettings, tmp_path: Path
+) -> None:
+    rng, train = random.Random(0), []
+    for at in range(60):
+        first, plain = ["Patty", "Oliver", "Zed"][at % 3], rng.sample(PLAIN, 8)
+        whole = at % 2 == 0
+        text = " ".join(
+            [*plain[:3], f"{first} Lee" if whole else first, *plain[3:], *([first, "ran"] if whole else [])]
+        )
+        train.append(labelled({"text": text}, [f"{first} Lee" if whole else first]))
+    student = TaggerStudent(TASK, replace(settings, quantise="none"))
+    facts = student.fit(train, train, context(tmp_path / "fit"))
+    assert (facts["short_forms_learned"], facts["merge"]) == (30, "contained")
+    answers = student.predict_batch([{"text": "the dog saw Zed Lee and Zed ran"}, {"text": "a house and Zed ran"}])
+    assert [answer.value for answer in answers] == [["Zed Lee"], ["Zed"]]
+
+
 def test_several_fields_and_forced_int8(settings: TaggerSettings, tmp_path: Path) -> None:
     task = StringsTask("names", ("title", "text"), "", grounded=True)
     train = [labelled({"title": "Patty", "text": one.example.input["text"]}, ["Patty"]) for one in stories(60, 7)]

@@ -61,7 +61,7 @@ def plan(settings: FineTuning, n: int, width: int) -> Plan:
     epochs = settings.epochs or max(2, round(PACE[settings.effort] * min(20, 4 + math.ceil(800 / n))))
     rate = settings.learning_rate or (2e-4 if width <= 512 else 5e-5)
     size = settings.batch_size or (8 if n < 1000 else 16 if n < 5000 else 32)
-    return Plan(epochs, rate, size, patience=max(2, epochs // 3), seed=settings.seed)
+    return Plan(epochs, rate, size, patience=max(3, epochs // 2), seed=settings.seed)
 
 
 Score: TypeAlias = Callable[[Sequence[Encoding], Sequence[Array]], float]

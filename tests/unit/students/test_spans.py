@@ -27,12 +27,6 @@ def encode(text: str) -> Encoding:
     return tokenizer.encode(text)
 
 
-def certain(tags: list[int], probability: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    rows = np.full((len(tags), 3), (1 - probability) / 2, np.float32)
-    rows[np.arange(len(tags)), tags] = probability
-    return rows
-
-
 def cut_out(text: str, found: list[Span]) -> list[str]:
     return [text[span.start : span.end] for span in found]
 
@@ -86,23 +80,16 @@ def test_tags_and_targets() -> None:
 )
 def test_decoding(tags: list[int], expected: list[str]) -> None:
     text = "ann lee owl bo"
-    found = spans.decode(spans.words_of(encode(text), text), certain(tags), [Span(0, len(text))])
-    assert cut_out(text, [one.span for one in found]) == expected
-
-
-def test_a_spans_probability_is_the_mean_of_its_words() -> None:
-    text = "ann lee"
-    rows = np.array([[0.1, 0.9, 0.0], [0.2, 0.1, 0.7]], np.float32)
-    [found] = spans.decode(spans.words_of(encode(text), text), rows, [Span(0, 7)])
-    assert found.probability == pytest.approx(0.8)
+    found = spans.decode(spans.words_of(encode(text), text), np.array(tags), [Span(0, len(text))])
+    assert cut_out(text, found) == expected
 
 
 def test_spans_end_at_a_fields_edge_and_stay_inside() -> None:
     input = {"title": "ann", "body": "lee"}
     text, fields = TWO.input_text(input), spans.field_spans(TWO, input)
     words = spans.words_of(encode(text), text)
-    found = spans.decode(words, certain([spans.B] + [spans.I] * (len(words.spans) - 1)), fields)
-    assert cut_out(text, [one.span for one in found]) == ["ann", "lee"]
+    found = spans.decode(words, np.array([spans.B] + [spans.I] * (len(words.spans) - 1)), fields)
+    assert cut_out(text, found) == ["ann", "lee"]
 
 
 @given(st.lists(st.sampled_from(["Ann", "Bo Lee", "d'Arcy", "the", "owl", ".", "Mrs. Fox"]), max_size=12), st.data())
@@ -112,14 +99,37 @@ def test_tags_decode_to_the_projected_spans(parts: list[str], data: st.DataObjec
     fields = [Span(0, len(text))]
     expected = spans.project(text, fields, names).spans
     words = spans.words_of(encode(text), text)
-    found = spans.decode(words, certain(spans.tag_words(words, expected).tolist()), fields)
-    assert [one.span for one in found] == expected
+    found = spans.decode(words, spans.tag_words(words, expected), fields)
+    assert found == expected
 
 
 def test_contained_strings_give_way_to_longer_ones() -> None:
     strings = ["patty", "Patty the Polite Parrot", "Polite Parrot", "Parrot Patty", "Pat", "Bo", "Bo"]
     assert spans.merge_contained(strings) == ["Patty the Polite Parrot", "Parrot Patty", "Pat", "Bo", "Bo"]
     assert spans.merge_contained([]) == []
+
+
+def test_short_forms_are_runs_between_capitalised_words() -> None:
+    assert spans.short_forms("Patty the Polite Parrot") == [
+        *("Patty", "Patty the Polite", "Polite", "Polite Parrot", "Parrot"),
+    ]
+    assert spans.short_forms("Mr. Fox") == ["Fox"]
+    assert spans.short_forms("Ann") == []
+
+
+def test_short_forms_are_found_outside_the_strings_and_spelt_exactly() -> None:
+    text = "Captain Rosa Vale sang. Rosa slept; rosa is a colour. The Captain Vale, Rosas."
+    taken = [Span(0, 17)]
+    found = spans.project_short(text, [Span(0, len(text))], ["Captain Rosa Vale"], taken)
+    assert cut_out(text, found) == ["Rosa", "Captain", "Vale"]
+    assert cut_out(text, spans.project_short(text, [Span(0, 30)], ["Captain Rosa Vale"], taken)) == ["Rosa"]
+
+
+def test_lists_with_one_entry_for_each_bearer_are_recognised() -> None:
+    assert spans.one_entry_each([2, 1], [["Ann Lee"], ["Bo Fox", "Zed"]])
+    assert not spans.one_entry_each([1, 1], [["Ann Lee"], ["Bo Fox"]])
+    assert not spans.one_entry_each([2, 1], [["Ann Lee", "Ann"], ["Bo Fox"]])
+    assert not spans.one_entry_each([], [])
 
 
 def test_dev_is_used_where_there_is_one() -> None:
