@@ -60,6 +60,7 @@ class Database:
         remedies = {
             "readonly": "Make the file and its folder writable.",
             "unable to open": "Check that the folder exists and is writable.",
+            "disk I/O": "Check that there is disk space, and run the command again: finished work is kept.",
             "full": "Free some disk space and run the command again: finished work is kept.",
             "locked": "Another process holds the database; wait for it or stop it.",
             "not a database": "The file is damaged or not a tutelage database; restore it or choose another.",
@@ -75,9 +76,16 @@ def open_database(where: str | Path) -> Database:
     url = where if isinstance(where, str) and "://" in where else f"sqlite:///{where}"
     url = url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
     try:
-        engine = create_engine(make_url(url))
+        kind = make_url(url).get_backend_name()
+        if kind not in ("postgresql", "sqlite"):
+            raise ArgumentError(f"there is no support for {kind}")
+        engine = create_engine(url)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(f"{str(where).split('@')[-1]!r} is not a database URL: {error}.") from None
+        reason = str(error).partition(" from given URL")[0]
+        raise StoreError(
+            f"{str(where).split('@')[-1]!r} is not a database URL: {reason}. "
+            "Write a file's path or postgresql://user@host/name."
+        ) from None
     except ModuleNotFoundError as error:
         raise MissingPackage("postgresql", error.name or "psycopg", "postgresql") from None
     if engine.dialect.name == "sqlite":

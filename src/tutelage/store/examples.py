@@ -31,7 +31,10 @@ class ExampleTable:
                 ids = [row["id"] for row in rows[start : start + PAGE]]
                 found = connection.execute(select(schema.examples.c.id).where(schema.examples.c.id.in_(ids)))
                 known.update(found.scalars())
-            new = {row["id"]: row for row in rows if row["id"] not in known}
+            new: dict[str, dict[str, object]] = {}
+            for row in rows:
+                if row["id"] not in known:
+                    new.setdefault(str(row["id"]), row)
             if new:
                 connection.execute(self._database.insert_new(schema.examples), list(new.values()))
         return len(new)
