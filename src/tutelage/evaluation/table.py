@@ -1,0 +1,79 @@
+"""The report as a table for the terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.results import Report, Row
+
+WIDTH = 118
+
+
+def terminal_table(report: Report) -> str:
+    """The report in plain text: one line a candidate, best first, then every assumption behind the figures."""
+    columns = (
+        "candidate",
+        report.metric,
+        "95 % interval",
+        "difference",
+        "p50",
+        "per s",
+        "$ per 1,000",
+        "failed",
+        "front",
+    )
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in report.candidates:
+        table.add_row(*_cells(report, row))
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, no_color=True)
+    against = next((row.difference.to for row in report.candidates if row.difference), None)
+    console.print(
+        f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}", highlight=False
+    )
+    console.print(table)
+    for line in _notes(report, against):
+        console.print(line, highlight=False, soft_wrap=True)
+    return out.getvalue().rstrip()
+
+
+def _cells(report: Report, row: Row) -> list[str]:
+    score = row.scores[report.metric]
+    difference = _signed(row.difference.estimate) if row.difference else "-"
+    return [
+        row.name,
+        f"{score.value:.3f}",
+        f"{score.low:.3f} to {score.high:.3f}",
+        difference,
+        _seconds(row.latency.p50),
+        f"{row.latency.items_per_second:,.3g}",
+        "unknown" if row.dollars_per_1000 is None else f"{row.dollars_per_1000:.3g}",
+        str(row.failures),
+        "*" if row.on_pareto_front else "",
+    ]
+
+
+def _notes(report: Report, against: str | None) -> list[str]:
+    lines = ["* no other candidate is at once cheaper and better"]
+    if against:
+        lines.append(f"difference: {report.metric} minus that of {against} on the same examples, paired 95 % interval")
+    for row in report.candidates:
+        trained = f"; trained on {row.trained_on}" if row.trained_on else ""
+        lines.append(f"{row.name} ({row.family}{trained}): cost {row.cost_basis}; time {row.latency.how}")
+    lines += [f"{name}: {reason}" for name, reason in report.skipped.items()]
+    return lines
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
