@@ -226,7 +226,7 @@ def _check_encoding(path: Path) -> None:
                 line += error.object[: error.start].count(b"\n")
                 raise _not_utf8(path, line, offset - kept + error.start, error.object[error.start :]) from None
             if offset == 0 and "\0" in text[:4]:
-                raise _not_utf8(path, 1, chunk.index(0), chunk[:2])
+                raise _not_utf8(path, 1, chunk.index(0), chunk[chunk.index(0) :])
             empty = empty and not text.strip("\ufeff \t\r\n")
             if not chunk:
                 break

@@ -31,12 +31,9 @@ class ExampleTable:
                 ids = [row["id"] for row in rows[start : start + PAGE]]
                 found = connection.execute(select(schema.examples.c.id).where(schema.examples.c.id.in_(ids)))
                 known.update(found.scalars())
-            new: dict[str, dict[str, object]] = {}
-            for row in rows:
-                if row["id"] not in known:
-                    new.setdefault(str(row["id"]), row)
+            new = {row["id"]: row for row in reversed(rows) if row["id"] not in known}  # of equal ones the first
             if new:
-                connection.execute(self._database.insert_new(schema.examples), list(new.values()))
+                connection.execute(self._database.insert_new(schema.examples), list(reversed(new.values())))
         return len(new)
 
     def splits(self, ids: Sequence[str]) -> dict[str, Split]:
