@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Encoding
 
 from tutelage.embeddings.export import Base, export_onnx, load_base
 from tutelage.embeddings.runtime import Limits, cut, run_windows
 from tutelage.students.base import FitContext
+from tutelage.students.finetune.head import start_head
 from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
 from tutelage.students.finetune.networks import TextClassifier, TokenTagger
 from tutelage.students.sizing import FineTuning, Targets, Texts, plan
@@ -21,19 +23,26 @@ from tutelage.students.sizing import FineTuning, Targets, Texts, plan
 
 def fit_tagger(texts: Texts, tags: int, settings: FineTuning, context: FitContext, folder: Path) -> dict[str, Any]:
     """Fine-tune a token classifier, write it to `folder`, and return facts for the card."""
-    return _fit(texts, lambda base: TokenTagger(base, tags), settings, context, folder)
+    return _fit(texts, lambda base, *_: TokenTagger(base, tags), settings, context, folder)
 
 
 def fit_classifier(
     texts: Texts, classes: int, settings: FineTuning, context: FitContext, folder: Path
 ) -> dict[str, Any]:
     """Fine-tune a text classifier, write it to `folder`, and return facts for the card."""
-    return _fit(texts, lambda base: TextClassifier(base, classes), settings, context, folder)
+
+    def build(base: Base, encodings: Sequence[Encoding], limits: Limits) -> TextClassifier:
+        network = TextClassifier(base, classes).to(_device())
+        targets = np.array([texts.targets(at, encoding) for at, encoding in enumerate(encodings)])
+        start_head(network, encodings, targets, limits)
+        return network
+
+    return _fit(texts, build, settings, context, folder)
 
 
 def _fit(
     texts: Texts,
-    build: Callable[[Base], torch.nn.Module],
+    build: Callable[[Base, Sequence[Encoding], Limits], torch.nn.Module],
     settings: FineTuning,
     context: FitContext,
     folder: Path,
@@ -42,8 +51,9 @@ def _fit(
         base = load_base(settings.base, context.path)
         max_length = min(settings.max_length, base.max_length)
         limits = Limits(max_length, max_length // 4, base.pad_id)
-        network = build(base).to("cuda" if torch.cuda.is_available() else "cpu")
-        passes = _passes(base.tokenizer.encode_batch(list(texts.train)), texts.targets, limits)
+        encodings = base.tokenizer.encode_batch(list(texts.train))
+        network = build(base, encodings, limits).to(_device())
+        passes = _passes(encodings, texts.targets, limits)
         dev = base.tokenizer.encode_batch(list(texts.dev))
         chosen = plan(settings, len(texts.train), base.width)
         logging.getLogger(__name__).info("fine-tuning %s: %s", settings.base, chosen)
@@ -64,6 +74,10 @@ def _fit(
         "best_epoch": history.best_epoch,
         "trained_in": "bf16" if history.low_precision else "fp32",
     }
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _passes(encodings: Sequence[Encoding], targets: Targets, limits: Limits) -> list[Pass]:

@@ -1,0 +1,37 @@
+"""A classifier's head that starts as logistic regression on the frozen transformer, so that fine-tuning only improves it.
+
+Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution": a random head
+sends large gradients into the transformer and spoils what it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from tokenizers import Encoding
+
+from tutelage.embeddings.runtime import Limits, run_windows
+from tutelage.students.finetune.loop import forward_of
+from tutelage.students.finetune.networks import TextClassifier
+
+C = 20.0
+"""Inverse strength of regularisation on features of unit length."""
+
+
+def start_head(
+    network: TextClassifier, encodings: Sequence[Encoding], classes: NDArray[np.int64], limits: Limits
+) -> None:
+    """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once."""
+    features = np.stack(run_windows(encodings, forward_of(network.pooled), limits))
+    length = float(np.linalg.norm(features, axis=1).mean())
+    regression = LogisticRegression(C=C, max_iter=200).fit(features / length, classes)
+    weights, bias = regression.coef_ / length, regression.intercept_
+    if len(regression.classes_) == 2:
+        weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(weights))
+        network.head.bias.copy_(torch.from_numpy(bias))
