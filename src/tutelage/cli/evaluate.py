@@ -41,8 +41,8 @@ def command(project: Project, names: tuple[str, ...], split: Split, against: str
       tutelage evaluate
       tutelage evaluate tagger teacher --split dev
     """
-    examples = example_set(project, split, against)  # type: ignore[arg-type]
     chosen = [candidate(project, name) for name in names or project.selected()]
+    examples = example_set(project, split, against)  # type: ignore[arg-type]
     problems = evaluate_all(project, chosen, examples)
     for name, problem in problems.items():
         click.echo(f"{name} was left out: {problem}", err=True)

@@ -112,6 +112,8 @@ def command(
     for name in fields:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             raise UsageError(f"{name!r} cannot be a field: use letters, digits, - and _, beginning with a letter.")
+    if twice := sorted({name for name in fields if fields.count(name) > 1}):
+        raise UsageError(f"The field {twice[0]!r} is named twice. Remove one.")
     known = None if labels is None else _labels(labels)
     text = task_text(_name(folder), output, fields or ("text",), known, grounded)
     validated: Callable[[type, dict[str, Any], str], TaskFile] = load("tutelage.tasks.file:validated")

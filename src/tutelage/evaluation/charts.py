@@ -1,0 +1,147 @@
+"""The report's charts as Vega-Lite: cost, time, and precision against recall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.results import Report, Row
+
+ROLES = {"llm": "language model", "recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
+COLOURS = {"llm": "#b3541e", "recorded": "#7d5ba6", "pretrained": "#5f6b76", "student": "#1f77b4"}
+SHAPES = {"llm": "square", "recorded": "diamond", "pretrained": "triangle-up", "student": "circle"}
+SIZE = {"width": 460, "height": 320}
+
+
+def charts(report: Report) -> dict[str, dict[str, Any]]:
+    """Vega-Lite specifications by name: "cost", "time", and for `strings` "precision-recall"; those without points are left out.
+
+    A candidate without a known cost is in no cost chart; `unpriced` names it.
+    """
+    if not report.candidates:
+        return {}
+    quality = report.metric
+    found = {}
+    if any(row.dollars_per_1000 is not None for row in report.candidates):
+        points = _points(report, lambda row: row.dollars_per_1000)
+        found["cost"] = _against_quality(points, quality, "dollars per 1,000 answers")
+    points = _points(report, lambda row: row.latency.p50 or None)
+    if points:
+        found["time"] = _against_quality(points, quality, "seconds an answer (p50)")
+    if {"precision", "recall"} <= set(report.candidates[0].scores):
+        found["precision-recall"] = _precision_recall(report)
+    return found
+
+
+def unpriced(report: Report) -> list[str]:
+    """The candidates whose cost is not known."""
+    return [row.name for row in report.candidates if row.dollars_per_1000 is None]
+
+
+def _facts(row: Row, metric: str) -> dict[str, Any]:
+    score = row.scores[metric]
+    return {
+        "candidate": row.name,
+        "family": row.family,
+        "kind": ROLES[row.role],
+        "quality": score.value,
+        "low": score.low,
+        "high": score.high,
+        "interval": _interval(score),
+        "p50": f"{row.latency.p50:.4g} s",
+        "rate": f"{row.latency.items_per_second:,.4g}",
+        "cost": "unknown" if row.dollars_per_1000 is None else f"${row.dollars_per_1000:.4g}",
+        "failures": row.failures,
+    }
+
+
+def _interval(score: Estimate) -> str:
+    return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
+
+
+def _points(report: Report, of: Callable[[Row], float | None]) -> list[dict[str, Any]]:
+    points = []
+    for row in report.candidates:
+        x = of(row)
+        if x is not None:
+            points.append({**_facts(row, report.metric), "x": x})
+    best = -1.0
+    for point in sorted(points, key=lambda p: (p["x"], -p["quality"])):
+        point["front"] = point["quality"] > best
+        best = max(best, point["quality"])
+    return points
+
+
+def _scale(values: Sequence[float]) -> alt.Scale:
+    """A logarithmic scale where positive values span more than a decade, else a linear one."""
+    if min(values) > 0 and max(values) / min(values) > 10:
+        return alt.Scale(type="log", padding=30)
+    return alt.Scale(zero=False, padding=30)
+
+
+def _tooltip(metric: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
+    shown = {"candidate": "candidate", "family": "family", "kind": "kind", "interval": metric}
+    shown |= {"cost": "per 1,000", "p50": "p50", "rate": "answers per s", "failures": "failed"}
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in shown.items()] + list(more)
+
+
+def _base(points: list[dict[str, Any]]) -> alt.Chart:
+    return alt.Chart(alt.Data(values=points))  # type: ignore[no-untyped-call]
+
+
+def _marks(points: Sequence[Mapping[str, Any]]) -> tuple[alt.Color, alt.Shape]:
+    kinds = [role for role, kind in ROLES.items() if any(point["kind"] == kind for point in points)]
+    names = [ROLES[role] for role in kinds]
+    legend = alt.Legend(title=None, orient="top")
+    colour = alt.Color("kind:N", scale=alt.Scale(domain=names, range=[COLOURS[role] for role in kinds]), legend=legend)
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=[SHAPES[role] for role in kinds]), legend=legend)
+    return colour, shape
+
+
+def _against_quality(points: list[dict[str, Any]], metric: str, title: str) -> dict[str, Any]:
+    scale = _scale([point["x"] for point in points])
+    x = alt.X("x:Q", scale=scale, title=title, axis=alt.Axis(format="~g", tickCount=6))
+    y = alt.Y("quality:Q", title=metric, scale=alt.Scale(zero=False, padding=20))
+    colour, shape = _marks(points)
+    base = _base(points)
+    front = (
+        base.transform_filter("datum.front")
+        .mark_line(interpolate="step-after", strokeDash=[4, 3], color="#999999")
+        .encode(x=x, y=y, order=alt.Order("x:Q"))
+    )
+    bars = base.mark_rule(opacity=0.45).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour)
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(
+        x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(metric)
+    )
+    names = base.mark_text(dx=9, dy=-9, align="left", fontSize=11).encode(x=x, y=y, text="candidate:N")
+    return _dict(alt.layer(front, bars, dots, names))
+
+
+def _precision_recall(report: Report) -> dict[str, Any]:
+    points = []
+    for row in report.candidates:
+        precision, recall = row.scores["precision"], row.scores["recall"]
+        point = _facts(row, report.metric) | {"precision": precision.value, "recall": recall.value}
+        point |= {"p_low": precision.low, "p_high": precision.high, "r_low": recall.low, "r_high": recall.high}
+        points.append(point | {"p": _interval(precision), "r": _interval(recall)})
+    colour, shape = _marks(points)
+    base = _base(points)
+    space = alt.Scale(zero=False, padding=25)
+    x = alt.X("recall:Q", title="recall", scale=space)
+    y = alt.Y("precision:Q", title="precision", scale=space)
+    both = [alt.Tooltip("p:N", title="precision"), alt.Tooltip("r:N", title="recall")]
+    across = base.mark_rule(opacity=0.35).encode(x=alt.X("r_low:Q", title="recall"), x2="r_high:Q", y=y, color=colour)
+    up = base.mark_rule(opacity=0.35).encode(x=x, y=alt.Y("p_low:Q", title="precision"), y2="p_high:Q", color=colour)
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(
+        x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(report.metric, *both)
+    )
+    names = base.mark_text(dx=9, dy=-9, align="left", fontSize=11).encode(x=x, y=y, text="candidate:N")
+    return _dict(alt.layer(across, up, dots, names))
+
+
+def _dict(chart: Any) -> dict[str, Any]:
+    specification: dict[str, Any] = chart.properties(**SIZE).configure_view(strokeOpacity=0).to_dict()
+    return specification

@@ -1,0 +1,191 @@
+"""The report as one HTML page that works offline: everything it needs is inside, and nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import vl_convert
+
+from tutelage.evaluation.charts import ROLES, charts, unpriced
+from tutelage.evaluation.results import Answered, Report, Row
+from tutelage.tasks.matching import matches, normal
+from tutelage.types import Prediction, Value
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+TITLES = {
+    "cost": "Cost against quality",
+    "time": "Time against quality",
+    "precision-recall": "Precision against recall",
+}
+
+
+def html_page(report: Report, answered: Sequence[Answered]) -> str:
+    """The page: headline, table, charts, assumptions, and a browser of the answers side by side."""
+    drawn = charts(report)
+    figures = "".join(
+        f'<figure><figcaption>{TITLES[name]}</figcaption><div id="chart-{name}" role="img" aria-label="{TITLES[name]}, '
+        f'the figures are in the table"></div></figure>'
+        for name in drawn
+    )
+    missing = unpriced(report)
+    beside = (
+        f'<p class="soft">Not in the cost chart, cost unknown: {escape(", ".join(missing))}.</p>' if missing else ""
+    )
+    names = [row.name for row in report.candidates]
+    data = {"charts": drawn, "names": names, "examples": [_example(one, names) for one in answered]}
+    options = "".join(f'<option value="{at}">{escape(name)}</option>' for at, name in enumerate(names))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{escape(report.task)}: {report.n} examples, {len(names)} candidates</title>
+<style>{_asset("page.css")}</style>
+</head>
+<body>
+<h1>{escape(report.task)}</h1>
+<p>{report.n} examples of {report.split}, scored against {escape(report.reference)}.</p>
+<p class="soft">Ranked by {report.metric}. Examples and gold have the fingerprint <code>{report.fingerprint}</code>.</p>
+<h2>Candidates</h2>
+<div class="wide">{_table(report)}</div>
+{_notes(report)}
+<h2>Charts</h2>
+<div class="charts">{figures}</div>
+{beside}
+<h2>Answers side by side</h2>
+<form id="filters">
+<label>candidate <select id="candidate"><option value="">any</option>{options}</select></label>
+<label>show <select id="show"><option value="wrong">wrong answers</option><option value="all-wrong">all candidates wrong</option>
+<option value="disagree">candidates disagree</option><option value="failed">failed answers</option>
+<option value="all">everything</option></select></label>
+<label>search <input id="search" type="search" placeholder="text or answer"></label>
+</form>
+<div class="turn"><button id="previous" type="button">Previous</button><button id="next" type="button">Next</button>
+<span id="count" role="status"></span><span class="soft">keys: p, n</span></div>
+<main id="answers"></main>
+<script type="application/json" id="data">{_json(data)}</script>
+<script>{_vega()}</script>
+<script>{_asset("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def _table(report: Report) -> str:
+    heads = [
+        "candidate",
+        "kind",
+        report.metric,
+        "difference",
+        "p50",
+        "p99",
+        "answers per s",
+        "$ per 1,000",
+        "failed",
+        "front",
+    ]
+    others = [name for name in _metrics(report) if name != report.metric]
+    cells = "".join(f'<th scope="col"><button type="button">{escape(head)}</button></th>' for head in heads + others)
+    rows = "".join(_row(report, row, others) for row in report.candidates)
+    return f'<table id="table"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _metrics(report: Report) -> list[str]:
+    return list(report.candidates[0].scores) if report.candidates else []
+
+
+def _row(report: Report, row: Row, others: Sequence[str]) -> str:
+    score, speed, apart = row.scores[report.metric], row.latency, row.difference
+    cells: list[tuple[object, str]] = [
+        (row.name, escape(row.name)),
+        (row.role, ROLES[row.role]),
+        (score.value, f"{score.value:.3f} <small>{score.low:.3f} to {score.high:.3f}</small>"),
+        ("", "-")
+        if apart is None
+        else (
+            apart.estimate.value,
+            f"{apart.estimate.value:+.3f} <small>{apart.estimate.low:+.3f} to {apart.estimate.high:+.3f}</small>",
+        ),
+        (speed.p50, _seconds(speed.p50)),
+        (speed.p99, _seconds(speed.p99)),
+        (speed.items_per_second, f"{speed.items_per_second:,.3g}"),
+        ("", "unknown") if row.dollars_per_1000 is None else (row.dollars_per_1000, f"{row.dollars_per_1000:.3g}"),
+        (row.failures, str(row.failures)),
+        (int(row.on_pareto_front), "yes" if row.on_pareto_front else ""),
+    ]
+    cells += [(row.scores[name].value, f"{row.scores[name].value:.3f}") for name in others]
+    return "<tr>" + "".join(f'<td data-sort="{escape(str(key))}">{shown}</td>' for key, shown in cells) + "</tr>"
+
+
+def _notes(report: Report) -> str:
+    to = next((row.difference.to for row in report.candidates if row.difference), None)
+    notes = ["Values are followed by their 95 % intervals. front: no other candidate is at once cheaper and better."]
+    if to:
+        notes.append(f"difference: {report.metric} minus that of {to} on the same examples, paired 95 % interval.")
+    for row in report.candidates:
+        trained = f"; trained on {row.trained_on}" if row.trained_on else ""
+        tokens = f"; {row.input_tokens:,} input and {row.output_tokens:,} output tokens" if row.input_tokens else ""
+        notes.append(f"{row.name} ({row.family}{trained}): cost {row.cost_basis}; time {row.latency.how}{tokens}.")
+    notes += [f"{name}: {reason}." for name, reason in report.skipped.items()]
+    return '<ul class="notes soft">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
+
+
+def _example(one: Answered, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "input": dict(one.input),
+        "gold": _strings(one.gold),
+        "answers": [_answer(one.predictions[name], one.gold, one.scores[name]) for name in names],
+    }
+
+
+def _answer(prediction: Prediction, gold: Value, score: float) -> Mapping[str, Any]:
+    shown = [] if prediction.value is None else coloured(_strings(gold), _strings(prediction.value))
+    return {
+        "value": prediction.value,
+        "shown": shown,
+        "score": score,
+        "confidence": prediction.confidence,
+        "error": prediction.error,
+        "note": prediction.note,
+    }
+
+
+def coloured(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, str]]:
+    """The predicted strings, each "right" or "wrong" under strict matching, then the gold ones that are "missing"."""
+    shown = [(text, "right" if matches(gold, [text]) else "wrong") for text in predicted]
+    found = {normal(text) for text in predicted}
+    return shown + [(text, "missing") for text in gold if normal(text) not in found]
+
+
+def _strings(value: Value) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _json(data: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return (
+        json.dumps(data, ensure_ascii=False)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _vega() -> str:
+    """Vega, Vega-Lite and the embedder, as bundled with the charting library."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", "<\\/script")
+
+
+def _asset(name: str) -> str:
+    return (files("tutelage.evaluation") / "page_assets" / name).read_text(encoding="utf-8")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

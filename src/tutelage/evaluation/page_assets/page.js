@@ -1,0 +1,123 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const PER_PAGE = 10;
+const state = { page: 0 };
+const byId = (id) => document.getElementById(id);
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function drawCharts() {
+  for (const [name, chart] of Object.entries(data.charts)) {
+    const place = byId("chart-" + name);
+    vegaEmbed(place, chart, { ast: true, actions: false, renderer: "svg" }).catch((error) => {
+      place.textContent = "The chart could not be drawn: " + error;
+    });
+  }
+}
+
+function sortable(table) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") !== "descending";
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = (row) => row.cells[column].dataset.sort;
+    const value = (row) => (key(row) === "" ? -Infinity : Number.isNaN(Number(key(row))) ? key(row) : Number(key(row)));
+    const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (down ? -1 : 1);
+    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
+  }));
+}
+
+const key = (answer) => (answer.error ? "error" : JSON.stringify(answer.value));
+
+function matches(example) {
+  const which = byId("candidate").value;
+  const answers = which === "" ? example.answers : [example.answers[Number(which)]];
+  const wrong = (answer) => answer.score < 1;
+  switch (byId("show").value) {
+    case "wrong": if (!answers.some(wrong)) return false; break;
+    case "all-wrong": if (!example.answers.every(wrong)) return false; break;
+    case "disagree": if (new Set(example.answers.map(key)).size < 2) return false; break;
+    case "failed": if (!answers.some((answer) => answer.error)) return false; break;
+  }
+  const words = byId("search").value.toLowerCase();
+  return words === "" || example.search.includes(words);
+}
+
+function chips(place, strings) {
+  if (strings.length === 0) place.append(element("span", "soft", "(none)"));
+  for (const [text, kind] of strings) {
+    const chip = element("span", "chip " + kind, text);
+    if (kind === "missing") chip.title = "missing";
+    if (kind === "wrong") chip.title = "wrong";
+    place.append(chip);
+  }
+}
+
+function answerCell(answer) {
+  const cell = element("dd");
+  if (answer.error) cell.append(element("span", "error", "failed: " + answer.error));
+  else chips(cell, answer.shown);
+  if (answer.confidence !== null) cell.append(element("span", "soft", " confidence " + answer.confidence.toFixed(2)));
+  if (answer.note) cell.append(element("span", "soft", " (" + answer.note + ")"));
+  return cell;
+}
+
+function article(example) {
+  const box = element("article");
+  for (const [field, text] of Object.entries(example.input)) {
+    if (Object.keys(example.input).length > 1) box.append(element("p", "soft", field));
+    const shown = element("div", "text", text);
+    shown.tabIndex = 0;
+    box.append(shown);
+  }
+  const list = element("dl");
+  list.append(element("dt", "", "gold"));
+  const gold = element("dd");
+  chips(gold, example.gold.map((text) => [text, "gold"]));
+  list.append(gold);
+  example.answers.forEach((answer, at) => list.append(element("dt", "", data.names[at]), answerCell(answer)));
+  box.append(list, element("p", "soft", example.id));
+  return box;
+}
+
+let found = [];
+
+function turn(page) {
+  const last = Math.max(0, Math.ceil(found.length / PER_PAGE) - 1);
+  state.page = Math.min(Math.max(0, page), last);
+  const from = state.page * PER_PAGE;
+  byId("answers").replaceChildren(...found.slice(from, from + PER_PAGE).map(article));
+  const range = found.length ? `${from + 1} to ${Math.min(found.length, from + PER_PAGE)} of ` : "";
+  byId("count").textContent = `${range}${found.length} examples`;
+  byId("previous").disabled = state.page === 0;
+  byId("next").disabled = state.page === last;
+}
+
+function filter() {
+  found = data.examples.filter(matches);
+  turn(0);
+}
+
+for (const example of data.examples) {
+  const parts = [...Object.values(example.input), ...example.gold, ...example.answers.map(key)];
+  example.search = parts.join("\n").toLowerCase();
+}
+for (const id of ["candidate", "show"]) byId(id).addEventListener("change", filter);
+byId("search").addEventListener("input", filter);
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
+byId("previous").addEventListener("click", () => turn(state.page - 1));
+byId("next").addEventListener("click", () => turn(state.page + 1));
+document.addEventListener("keydown", (event) => {
+  if (/^(INPUT|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "n" || event.key === "ArrowRight") turn(state.page + 1);
+  else if (event.key === "p" || event.key === "ArrowLeft") turn(state.page - 1);
+});
+sortable(byId("table"));
+filter();
+drawCharts();
