@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
@@ -136,9 +137,13 @@ class Prompted:
         """The tokens of one call about `input`; none when no call would be made."""
         if self.unsendable(input):
             return Estimate(0, 0)
+        fresh = estimated_prompt_tokens(self.template.messages(input)[len(self.template.prefix) :])
+        return Estimate(self._prefix_tokens + fresh, self.settings.max_tokens)
+
+    @cached_property
+    def _prefix_tokens(self) -> int:
         schema = json.dumps(self._params.schema) if self.settings.structured == "schema" else ""
-        prompt = estimated_prompt_tokens(self.template.messages(input)) + estimated_tokens(schema)
-        return Estimate(prompt, self.settings.max_tokens)
+        return estimated_prompt_tokens(self.template.prefix) + estimated_tokens(schema)
 
     def dollars(self, input: Input, *, repairs: bool = True) -> float | None:
         """The most that an answer about `input` is estimated to cost (without `repairs`: one call); None without a price."""
