@@ -52,6 +52,9 @@ def command(
     and 10 % to test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line and why.
     Adding a file again adds nothing twice.
 
+    The label of a `strings` task is a JSON list, or text with ; between the strings. [] says that there is none to
+    find; an empty cell says nothing.
+
     \b
     Examples:
       tutelage add stories.csv
