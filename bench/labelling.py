@@ -116,8 +116,9 @@ def stored(folder: Path) -> set[str]:
 def table(share: float, process: float, kills: list[Killed], calls: int, doubles: int) -> str:
     lines = [
         f"\n## {datetime.now(UTC):%Y-%m-%d} labelling: rate and kill -9 (`python -m bench.labelling`)\n",
-        f"Fake endpoint, {DELAY * 1000:.0f} ms an answer, concurrency {CONCURRENCY}, {os.cpu_count()} cores; ideal "
-        f"{IDEAL:.0f} answers/s.\n",
+        f"Fake endpoint, {DELAY * 1000:.0f} ms an answer, concurrency {CONCURRENCY}; ideal {IDEAL:.0f} answers/s. "
+        f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} (others included) over the last minute, "
+        f"scheduling policy {'real-time' if os.sched_getscheduler(0) == os.SCHED_FIFO else 'normal'}.\n",
         "| measured | figure |",
         "|---|---|",
         f"| share of the ideal rate, {RATE_EXAMPLES} examples | {share:.3f} |",
