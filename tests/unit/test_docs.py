@@ -1,0 +1,92 @@
+"""What is written for people is complete and true: verbs, families, settings, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+import pytest
+
+from tutelage.cli.entry import VERBS, cli
+from tutelage.evaluation.candidates import FAMILIES
+from tutelage.evaluation.metrics import METRICS
+from tutelage.tasks.file import DataFile, Hardware, Price, TaskFile
+from tutelage.tasks.matching import find, normal
+
+ROOT = Path(__file__).parents[2]
+TASK_FILE = (ROOT / "docs" / "task-file.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md"))]
+
+
+def test_the_page_of_verbs_is_the_programs_own_help() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "docs.py", "--check"], check=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES.rows())
+def test_every_family_and_each_of_its_settings_is_documented(family: str) -> None:
+    assert f"`{family}`" in TASK_FILE
+    for setting in dataclasses.fields(FAMILIES.load(family).settings):
+        assert f"`{setting.name}`" in TASK_FILE, f"{family}: {setting.name}"
+
+
+@pytest.mark.parametrize("model", [TaskFile, DataFile, Price, Hardware])
+def test_every_key_of_the_task_file_is_documented(model: type) -> None:
+    for key in model.model_fields:  # type: ignore[attr-defined]
+        assert f"`{key}`" in TASK_FILE or f"`[[{key}]]`" in TASK_FILE or f"[{key}" in TASK_FILE, key
+
+
+def test_every_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert [metric for metric in METRICS.rows() if f"`{metric}`" not in page] == []
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            found += [(page.name, line) for line in re.findall(r"^\$? ?(tutelage [^\n|>]*)", block, re.MULTILINE)]
+    return found
+
+
+def test_commands_are_found_in_the_pages() -> None:
+    assert len(commands()) > 5
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_in_the_pages_exist_with_their_flags(page: str, line: str) -> None:
+    words = line.split("#")[0].split()
+    assert words[1] in VERBS or words[1].startswith("-"), f"{page}: {line}"
+    if words[1] in VERBS:
+        command = cli.get_command(click.Context(cli), words[1])
+        assert command is not None
+        known = {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
+        assert [word for word in words if word.startswith("-") and word != "-" and word not in known] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_stories_keep_the_rules_of_their_readme() -> None:
+    lines = (ROOT / "examples" / "characters" / "stories.jsonl").read_text(encoding="utf-8").splitlines()
+    stories = [json.loads(line) for line in lines]
+    assert Counter(story["split"] for story in stories) == {"train": 100, "dev": 20, "test": 40}
+    assert all(80 <= len(story["text"].split()) <= 180 for story in stories)
+    for story in stories:
+        names = story["characters"]
+        assert len({normal(name) for name in names}) == len(names)
+        assert [name for name in names if name not in story["text"]] == []
+        starts = [find(story["text"], name) for name in names]
+        assert None not in starts
+    page = (ROOT / "examples" / "characters" / "README.md").read_text(encoding="utf-8")
+    kinds = Counter(story["kind"] for story in stories)
+    assert [kind for kind, n in kinds.items() if not re.search(rf"\| `{kind}` \| {n} \|", page)] == []
