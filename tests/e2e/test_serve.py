@@ -37,7 +37,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(project: Path) -> Iterator[str]:
-    server = subprocess.Popen([*TUTELAGE, "serve", "--port", "0", "--json"], cwd=project, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [*TUTELAGE, "serve", "--port", "0", "--json"], cwd=project, stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None
     yield json.loads(server.stdout.readline())["url"]
     server.send_signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import tempfile
 import time
@@ -84,7 +85,8 @@ def _fit(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
     try:
         project.artefacts.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".training-", dir=project.artefacts))
+        _clear_killed(project.artefacts)
+        work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
     except OSError as error:
         raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
     project.store.runs.put(Run(run_id, "train", name, "running", started, None, card))
@@ -107,6 +109,17 @@ def _fit(
         shutil.rmtree(work, ignore_errors=True)
         project.store.runs.put(Run(run_id, "train", name, status, started, time.perf_counter() - begun, facts))
     return TrainReport(name, folder, False, facts["seconds"], facts)
+
+
+def _clear_killed(artefacts: Path) -> None:
+    """Remove the working folders of trainings whose process is gone."""
+    for folder in artefacts.glob(".training-*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[1]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue  # somebody else's process, alive
 
 
 def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:

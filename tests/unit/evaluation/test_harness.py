@@ -191,8 +191,22 @@ def test_replay_gives_the_recorded_answer_with_its_cost(project: Project) -> Non
     examples = fill(project, 3)
     usage = {"input_tokens": 7, "output_tokens": 1, "dollars": 0.002, "seconds": 3.0}
     lines = [
-        {"id": examples[0].id, "value": "bad", "confidence": 0.5, "source": "teacher:m@1", "usage": usage, "error": None},
-        {"id": examples[1].id, "value": None, "confidence": None, "source": "teacher:m@1", "usage": usage, "error": "no"},
+        {
+            "id": examples[0].id,
+            "value": "bad",
+            "confidence": 0.5,
+            "source": "teacher:m@1",
+            "usage": usage,
+            "error": None,
+        },
+        {
+            "id": examples[1].id,
+            "value": None,
+            "confidence": None,
+            "source": "teacher:m@1",
+            "usage": usage,
+            "error": "no",
+        },
     ]
     (project.folder / "teacher.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     replay = candidate(project, "teacher").build(project)
