@@ -30,7 +30,7 @@ class Usage:
     """The part of `input_tokens` that the provider read from its prompt cache."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Sum of both; an unknown price stays unknown unless the other call used no tokens at all."""
+        """Sum of both; where one price is unknown, so is the sum's."""
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,

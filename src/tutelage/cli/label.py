@@ -63,7 +63,7 @@ def label_with_teacher(project: Project, split: str, options: TeachOptions) -> T
 
         def tell(report: TeachReport) -> None:
             nonlocal last
-            seen = report.answered + report.failed + report.skipped
+            seen = report.answered + report.failed + report.skipped + report.reused
             shown = {} if report.dollars is None else {"cost": f"${report.dollars:.4f}"}
             advance(seen - last, **shown, failed=report.failed)
             last = seen
@@ -114,7 +114,7 @@ def describe(report: TeachReport) -> str:
     cost = "price unknown" if report.dollars is None else f"${report.dollars:.4f}"
     text = (
         f"{report.source}: {report.answered} labels from {report.asked} questions in {report.seconds:.0f} s ({cost}), "
-        f"{report.skipped} had one already, {report.failed} failed"
+        f"{report.skipped} had one already, {report.reused} taken from stored answers, {report.failed} failed"
     )
     return "\n".join([text, *(f"  {count} x {line}" for line, count in report.errors)])
 

@@ -106,7 +106,7 @@ def test_a_failed_training_leaves_nothing_that_loads(project: Project) -> None:
     fill(project, "import")
     with pytest.raises(TrainingError, match="no"):
         fit(project, ConstantSettings(fails_at="fit"))
-    with pytest.raises(Exception, match="could not be saved .* No space left on device"):
+    with pytest.raises(Exception, match=r"could not be saved .* No space left on device"):
         fit(project, ConstantSettings(fails_at="save"))
     assert newest_artefact(project, "constant") is None
     assert list(project.artefacts.iterdir()) == []
