@@ -50,8 +50,7 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
     Against gold (a person's or imported labels) wherever the split has any, else against the teacher's; never both
     in one set. Raises DataError when there is nothing to score against.
     """
-    origins: tuple[Origin, ...] = ("gold", "teacher")
-    tries: tuple[Origin, ...] = (against,) if against else origins
+    tries: tuple[Origin, ...] = (against,) if against else ("gold", "teacher")
     for whose in tries:
         found = tuple(project.store.labels.read(split, whose))
         if found:
@@ -59,9 +58,9 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
             counts = ", ".join(f"{sum(e.source == source for e in found)} from {source}" for source in sources)
             return ExampleSet(split, found, f"{whose} labels ({counts})")
     count = project.store.examples.counts()[split]
-    whose = f"{against} " if against else ""
+    asked = f"{against} " if against else ""
     raise DataError(
-        f"No {whose}labels to score against: {split!r} has {count} examples, none labelled. Add some with --label."
+        f"No {asked}labels to score against: {split!r} has {count} examples, none labelled. Add some with --label."
     )
 
 

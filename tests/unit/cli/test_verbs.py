@@ -49,7 +49,7 @@ def last_json(capsys: pytest.CaptureFixture[str]) -> object:
 def test_from_add_to_report(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     added(project, capsys)
     assert run("train", "-C", project, "--json") == 0
-    (first,) = last_json(capsys)  # type: ignore[misc]
+    first = last_json(capsys)[0]  # type: ignore[index]
     assert first["skipped"] is False and first["card"]["train"]["origins"] == {"gold": 40}
     assert run("train", "-C", project, "--json") == 0
     assert last_json(capsys)[0]["skipped"] is True  # type: ignore[index]
