@@ -13,7 +13,11 @@ from tutelage.evaluation.results import Report, Row
 ROLES = {"llm": "language model", "recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
 COLOURS = {"llm": "#b3541e", "recorded": "#7d5ba6", "pretrained": "#5f6b76", "student": "#1f77b4"}
 SHAPES = {"llm": "square", "recorded": "diamond", "pretrained": "triangle-up", "student": "circle"}
-SIZE = {"width": 460, "height": 320}
+SIZE = {"width": 340, "height": 300}
+"""Pixels of a whole chart, axes included, so that three stand side by side on a page 1,280 wide."""
+
+FIT: Any = {"type": "fit", "contains": "padding"}
+BAR: dict[str, Any] = {"opacity": 0.8, "strokeWidth": 1.5}
 
 
 def charts(report: Report) -> dict[str, dict[str, Any]]:
@@ -112,7 +116,7 @@ def _against_quality(points: list[dict[str, Any]], metric: str, title: str) -> d
         .mark_line(interpolate="step-after", strokeDash=[4, 3], color="#999999")
         .encode(x=x, y=y, order=alt.Order("x:Q"))
     )
-    bars = base.mark_rule(opacity=0.45).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour)
+    bars = base.mark_rule(**BAR).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour)
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(metric)
     )
@@ -133,8 +137,8 @@ def _precision_recall(report: Report) -> dict[str, Any]:
     x = alt.X("recall:Q", title="recall", scale=space)
     y = alt.Y("precision:Q", title="precision", scale=space)
     both = [alt.Tooltip("p:N", title="precision"), alt.Tooltip("r:N", title="recall")]
-    across = base.mark_rule(opacity=0.35).encode(x=alt.X("r_low:Q", title="recall"), x2="r_high:Q", y=y, color=colour)
-    up = base.mark_rule(opacity=0.35).encode(x=x, y=alt.Y("p_low:Q", title="precision"), y2="p_high:Q", color=colour)
+    across = base.mark_rule(**BAR).encode(x=alt.X("r_low:Q", title="recall"), x2="r_high:Q", y=y, color=colour)
+    up = base.mark_rule(**BAR).encode(x=x, y=alt.Y("p_low:Q", title="precision"), y2="p_high:Q", color=colour)
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(report.metric, *both)
     )
@@ -143,5 +147,5 @@ def _precision_recall(report: Report) -> dict[str, Any]:
 
 
 def _dict(chart: Any) -> dict[str, Any]:
-    specification: dict[str, Any] = chart.properties(**SIZE).configure_view(strokeOpacity=0).to_dict()
+    specification: dict[str, Any] = chart.properties(**SIZE, autosize=FIT).configure_view(strokeOpacity=0).to_dict()
     return specification

@@ -21,8 +21,11 @@ class Cost:
 def hardware_cost(seconds: float, hardware: Hardware) -> Cost:
     """Cost of `seconds` of computing per answer: 1,000 x seconds x dollars per hour / 3,600 / occupancy.
 
-    `occupancy` is the share of paid time in which the machine answers; the idle rest is paid as well.
+    `occupancy` is the share of paid time in which the machine answers; the idle rest is paid as well. `seconds` of 0
+    mean that nothing was timed: the cost is then unknown, not nothing.
     """
+    if not seconds > 0:
+        return Cost(None, "not known: no answer was timed")
     if hardware.dollars_per_hour is None:
         return Cost(None, f"not known: set dollars_per_hour under [hardware] ({seconds:.3g} s an answer)")
     dollars = 1000 * seconds * hardware.dollars_per_hour / 3600 / hardware.occupancy
@@ -33,8 +36,10 @@ def hardware_cost(seconds: float, hardware: Hardware) -> Cost:
 def api_cost(usages: Sequence[Usage], basis: str = "API price per token") -> Cost:
     """Mean of the dollars billed per answer, times 1,000; unknown when any answer's price is unknown."""
     billed = [usage.dollars for usage in usages if usage.dollars is not None]
-    if not usages or len(billed) < len(usages):
+    if not billed:
         return Cost(None, "not known: no price for the model under [prices]")
+    if len(billed) < len(usages):
+        return Cost(None, f"not known: {len(usages) - len(billed)} of {len(usages)} answers came without their dollars")
     return Cost(1000 * sum(billed) / len(billed), basis)
 
 

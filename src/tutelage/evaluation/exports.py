@@ -22,9 +22,10 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
 
     Raises StoreError when the folder cannot be written.
     """
+    # A lone surrogate cannot be UTF-8; "backslashreplace" writes it as JSON's own escape, and only JSON can hold one.
     files: dict[str, bytes] = {
-        "report.html": html_page(report, answered).encode(),
-        "report.json": (json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n").encode(),
+        "report.html": html_page(report, answered).encode(errors="backslashreplace"),
+        "report.json": (json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
         "report.csv": csv_text(report).encode(),
     }
     for name, chart in charts(report).items():
@@ -33,9 +34,7 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            temporary = folder / f".{name}.{os.getpid()}"
-            temporary.write_bytes(content)
-            temporary.replace(folder / name)
+            _replace(folder / name, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
@@ -44,6 +43,15 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
     kinds = {"html": "report.html", "json": "report.json", "csv": "report.csv"}
     kinds |= {name: name for name in files if name.endswith((".png", ".svg"))}
     return {kind: folder / name for kind, name in kinds.items()}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def csv_text(report: Report) -> str:

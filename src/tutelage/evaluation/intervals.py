@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import beta, bootstrap
 
 from tutelage.evaluation.metrics import Floats, Mean, Statistic
 
@@ -28,31 +28,43 @@ class Estimate:
 def estimate(statistic: Statistic, n: int, *, seed: int = 0, confidence: float = 0.95) -> Estimate:
     """The statistic on all n examples with a bootstrap interval over examples.
 
-    The bias-corrected and accelerated interval for up to BCA_LIMIT examples, else the percentile one. Where all
-    examples score alike a bootstrap cannot vary; there the interval is Clopper and Pearson's for n successes (or
-    failures) out of n, which also covers any score in [0, 1] with that observed value.
+    The bias-corrected and accelerated interval for up to BCA_LIMIT examples, else the percentile one. Where no
+    resample differs (all examples score alike, or n is 1) a bootstrap would claim certainty; there the interval is
+    Clopper and Pearson's for value x n successes out of n: exact for right or wrong, wider than needed otherwise.
     """
     value = float(np.ravel(statistic(np.arange(n)[None, :]))[0])
-    if isinstance(statistic, Mean) and np.ptp(statistic.scores) == 0:
-        if value not in (0.0, 1.0):
-            return Estimate(value, value, value)
-        exact = binomtest(round(value * n), n).proportion_ci(confidence, method="exact")
-        return Estimate(value, float(exact.low), float(exact.high))
+    if n == 1 or (isinstance(statistic, Mean) and np.ptp(statistic.scores) == 0):
+        return Estimate(value, *_binomial(value, n, confidence))
     low, high = _interval(statistic, n, seed, confidence)
+    if low == high:
+        low, high = _binomial(value, n, confidence)
     return Estimate(value, max(0.0, low), min(1.0, high))
 
 
 def difference(ours: Statistic, theirs: Statistic, n: int, *, seed: int = 0, confidence: float = 0.95) -> Estimate:
-    """`ours` minus `theirs` on the same n examples, with a paired bootstrap interval."""
+    """`ours` minus `theirs` on the same n examples, with a paired bootstrap interval.
+
+    Where no resample differs the difference is 0 for certain (equal answers), else as wide as n allows: Clopper and
+    Pearson's interval on [0, 1], stretched to [-1, 1].
+    """
 
     def paired(draws: NDArray[np.int64]) -> Floats:
         return np.asarray(ours(draws) - theirs(draws))
 
     value = float(np.ravel(paired(np.arange(n)[None, :]))[0])
-    if isinstance(ours, Mean) and isinstance(theirs, Mean) and np.ptp(ours.scores - theirs.scores) == 0:
-        return Estimate(value, value, value)
-    low, high = _interval(paired, n, seed, confidence)
+    constant = isinstance(ours, Mean) and isinstance(theirs, Mean) and np.ptp(ours.scores - theirs.scores) == 0
+    low, high = (value, value) if n == 1 or constant else _interval(paired, n, seed, confidence)
+    if low == high and value != 0:
+        low, high = (2 * end - 1 for end in _binomial((value + 1) / 2, n, confidence))
     return Estimate(value, low, high)
+
+
+def _binomial(value: float, n: int, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval for `value` x n successes out of n; the count need not be whole."""
+    right, tail = value * n, (1 - confidence) / 2
+    low = 0.0 if value <= 0 else float(beta.ppf(tail, right, n - right + 1))
+    high = 1.0 if value >= 1 else float(beta.ppf(1 - tail, right + 1, n - right))
+    return low, high
 
 
 def _interval(statistic: Statistic, n: int, seed: int, confidence: float) -> tuple[float, float]:

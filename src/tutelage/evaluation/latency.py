@@ -55,6 +55,6 @@ async def measure(predictor: Predictor, inputs: Sequence[Input]) -> tuple[list[P
 
 
 def from_seconds(seconds: Sequence[float], items_per_second: float, how: str) -> Latency:
-    """A Latency from seconds per answer."""
+    """A Latency from seconds per answer; all zeros where nothing was timed."""
     p50, p75, p90, p99 = (float(p) for p in np.percentile(np.asarray(seconds or [0.0]), [50, 75, 90, 99]))
     return Latency(p50, p75, p90, p99, items_per_second, how)

@@ -50,7 +50,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <body>
 <h1>{escape(report.task)}</h1>
 <p>{report.n} examples of {report.split}, scored against {escape(report.reference)}.</p>
-<p class="soft">Ranked by {report.metric}. Examples and gold have the fingerprint <code>{report.fingerprint}</code>.</p>
+<p class="soft">Ranked by {escape(report.metric)}. Examples and gold have the fingerprint <code>{escape(report.fingerprint)}</code>.</p>
 <h2>Candidates</h2>
 <div class="wide">{_table(report)}</div>
 {_notes(report)}
@@ -113,7 +113,7 @@ def _row(report: Report, row: Row, others: Sequence[str]) -> str:
         ),
         (speed.p50, _seconds(speed.p50)),
         (speed.p99, _seconds(speed.p99)),
-        (speed.items_per_second, f"{speed.items_per_second:,.3g}"),
+        (speed.items_per_second, f"{speed.items_per_second:,.3g}" if speed.items_per_second else "unknown"),
         ("", "unknown") if row.dollars_per_1000 is None else (row.dollars_per_1000, f"{row.dollars_per_1000:.3g}"),
         (row.failures, str(row.failures)),
         (int(row.on_pareto_front), "yes" if row.on_pareto_front else ""),
@@ -188,4 +188,6 @@ def _asset(name: str) -> str:
 
 
 def _seconds(seconds: float) -> str:
+    if seconds == 0:
+        return "unknown"
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

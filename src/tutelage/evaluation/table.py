@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 
 from rich import box
 from rich.console import Console
@@ -27,21 +28,20 @@ def terminal_table(report: Report) -> str:
         "failed",
         "front",
     )
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
+    table.columns[0].overflow = "fold"
     for row in report.candidates:
         table.add_row(*_cells(report, row))
     out = io.StringIO()
-    console = Console(file=out, width=WIDTH, no_color=True)
+    # Plain whatever FORCE_COLOR says, and "[prices]" is text, not rich's markup.
+    console = Console(file=out, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False)
     against = next((row.difference.to for row in report.candidates if row.difference), None)
-    console.print(
-        f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}", highlight=False
-    )
     console.print(table)
-    for line in _notes(report, against):
-        console.print(line, highlight=False, soft_wrap=True)
-    return out.getvalue().rstrip()
+    head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in _notes(report, against)]
+    return "\n".join([textwrap.fill(head, WIDTH), out.getvalue().rstrip("\n"), *lines])
 
 
 def _cells(report: Report, row: Row) -> list[str]:
@@ -53,7 +53,7 @@ def _cells(report: Report, row: Row) -> list[str]:
         f"{score.low:.3f} to {score.high:.3f}",
         difference,
         _seconds(row.latency.p50),
-        f"{row.latency.items_per_second:,.3g}",
+        f"{row.latency.items_per_second:,.3g}" if row.latency.items_per_second else "unknown",
         "unknown" if row.dollars_per_1000 is None else f"{row.dollars_per_1000:.3g}",
         str(row.failures),
         "*" if row.on_pareto_front else "",
@@ -76,4 +76,6 @@ def _signed(estimate: Estimate) -> str:
 
 
 def _seconds(seconds: float) -> str:
+    if seconds == 0:
+        return "unknown"
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

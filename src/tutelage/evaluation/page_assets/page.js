@@ -11,10 +11,24 @@ function element(tag, className, text) {
   return made;
 }
 
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+// The charts take the page's colours, so that they are no white cards on a dark page.
+function chartConfig() {
+  const colours = getComputedStyle(document.documentElement);
+  const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => colours.getPropertyValue(name).trim());
+  const text = { labelColor: soft, titleColor: soft, labelFont: "system-ui, sans-serif", titleFont: "system-ui, sans-serif" };
+  return { background: "transparent", axis: { ...text, gridColor: line, domainColor: soft, tickColor: soft },
+    legend: { ...text, labelColor: ink }, text: { fill: ink, font: "system-ui, sans-serif" } };
+}
+
 function drawCharts() {
   for (const [name, chart] of Object.entries(data.charts)) {
     const place = byId("chart-" + name);
-    vegaEmbed(place, chart, { ast: true, actions: false, renderer: "svg" }).catch((error) => {
+    const fitted = { ...chart, width: Math.min(chart.width, place.clientWidth) };
+    const options = { ast: true, actions: false, renderer: "svg", config: chartConfig(),
+      tooltip: { theme: dark.matches ? "dark" : "light" } };
+    vegaEmbed(place, fitted, options).catch((error) => {
       place.textContent = "The chart could not be drawn: " + error;
     });
   }
@@ -27,9 +41,13 @@ function sortable(table) {
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const key = (row) => row.cells[column].dataset.sort;
-    const value = (row) => (key(row) === "" ? -Infinity : Number.isNaN(Number(key(row))) ? key(row) : Number(key(row)));
-    const order = (a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (down ? -1 : 1);
-    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
+    const rows = [...table.tBodies[0].rows];
+    const numbers = rows.every((row) => !Number.isNaN(Number(key(row))));
+    const value = (row) => (numbers ? Number(key(row)) : key(row));
+    // What is unknown stands last in either order.
+    const order = (a, b) => (key(a) === "") - (key(b) === "")
+      || (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (down ? -1 : 1);
+    table.tBodies[0].append(...rows.sort(order));
   }));
 }
 
@@ -121,3 +139,4 @@ document.addEventListener("keydown", (event) => {
 sortable(byId("table"));
 filter();
 drawCharts();
+dark.addEventListener("change", drawCharts);
