@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 
 from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.placing import PLACES, Domain, domain, is_logarithmic, places, powers
 from tutelage.evaluation.results import Report, Row
 
 ROLES = {"llm": "language model", "recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
@@ -79,11 +80,41 @@ def _points(report: Report, of: Callable[[Row], float | None]) -> list[dict[str,
     return points
 
 
-def _scale(values: Sequence[float]) -> alt.Scale:
-    """A logarithmic scale where positive values span more than a decade, else a linear one."""
-    if min(values) > 0 and max(values) / min(values) > 10:
-        return alt.Scale(type="log", padding=30)
-    return alt.Scale(zero=False, padding=30)
+def _x(ends: Domain, logarithmic: bool, title: str) -> alt.X:
+    """A logarithmic axis where positive values span more than a decade, else a linear one."""
+    if logarithmic:
+        scale = alt.Scale(type="log", domain=list(ends), nice=False)
+        return alt.X("x:Q", scale=scale, title=title, axis=alt.Axis(format="~g", values=powers(ends)))
+    scale = alt.Scale(zero=False, domain=list(ends), nice=False)
+    return alt.X("x:Q", scale=scale, title=title, axis=alt.Axis(format="~g", tickCount=5))
+
+
+def _share(field: str, title: str, ends: Domain) -> dict[str, Any]:
+    """Settings of an axis for a metric."""
+    scale = alt.Scale(zero=False, domain=list(ends), nice=False)
+    return {"shorthand": f"{field}:Q", "title": title, "scale": scale, "axis": alt.Axis(tickCount=6, format="~g")}
+
+
+def _names(base: alt.Chart, x: alt.X, y: alt.Y) -> list[Any]:
+    """Candidates' names beside their points, one layer for each place."""
+    layers = []
+    for place in PLACES:
+        side, level = place.split("-")
+        mark: dict[str, Any] = {"dx": 9 if side == "right" else -9, "dy": -9 if level == "up" else 9}
+        text = base.transform_filter(alt.datum.place == place).mark_text(
+            **mark, align="left" if side == "right" else "right", baseline="middle", fontSize=11
+        )
+        layers.append(text.encode(x=x, y=y, text="candidate:N"))
+    return layers
+
+
+def _place(
+    points: Sequence[dict[str, Any]], fields: tuple[str, str], ends: tuple[Domain, Domain], logarithmic: bool
+) -> None:
+    names = [point["candidate"] for point in points]
+    at = [(point[fields[0]], point[fields[1]]) for point in points]
+    for point, place in zip(points, places(names, at, *ends, logarithmic=logarithmic), strict=True):
+        point["place"] = place
 
 
 def _tooltip(metric: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
@@ -99,16 +130,20 @@ def _base(points: list[dict[str, Any]]) -> alt.Chart:
 def _marks(points: Sequence[Mapping[str, Any]]) -> tuple[alt.Color, alt.Shape]:
     kinds = [role for role, kind in ROLES.items() if any(point["kind"] == kind for point in points)]
     names = [ROLES[role] for role in kinds]
-    legend = alt.Legend(title=None, orient="top")
+    legend = alt.Legend(title=None, orient="top", columns=2)
     colour = alt.Color("kind:N", scale=alt.Scale(domain=names, range=[COLOURS[role] for role in kinds]), legend=legend)
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=[SHAPES[role] for role in kinds]), legend=legend)
     return colour, shape
 
 
 def _against_quality(points: list[dict[str, Any]], metric: str, title: str) -> dict[str, Any]:
-    scale = _scale([point["x"] for point in points])
-    x = alt.X("x:Q", scale=scale, title=title, axis=alt.Axis(format="~g", tickCount=6))
-    y = alt.Y("quality:Q", title=metric, scale=alt.Scale(zero=False, padding=20))
+    values = [point["x"] for point in points]
+    logarithmic = is_logarithmic(values)
+    across = domain(values, logarithmic=logarithmic)
+    up = domain([point[end] for point in points for end in ("low", "high")], most=1.0)
+    _place(points, ("x", "quality"), (across, up), logarithmic)
+    x = _x(across, logarithmic, title)
+    y = alt.Y(**_share("quality", metric, up))
     colour, shape = _marks(points)
     base = _base(points)
     front = (
@@ -116,12 +151,11 @@ def _against_quality(points: list[dict[str, Any]], metric: str, title: str) -> d
         .mark_line(interpolate="step-after", strokeDash=[4, 3], color="#999999")
         .encode(x=x, y=y, order=alt.Order("x:Q"))
     )
-    bars = base.mark_rule(**BAR).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour)
+    bars = base.mark_rule(**BAR).encode(x=x, y=alt.Y(**_share("low", metric, up)), y2="high:Q", color=colour)
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(metric)
     )
-    names = base.mark_text(dx=9, dy=-9, align="left", fontSize=11).encode(x=x, y=y, text="candidate:N")
-    return _dict(alt.layer(front, bars, dots, names))
+    return _dict(alt.layer(front, bars, dots, *_names(base, x, y)))
 
 
 def _precision_recall(report: Report) -> dict[str, Any]:
@@ -131,19 +165,20 @@ def _precision_recall(report: Report) -> dict[str, Any]:
         point = _facts(row, report.metric) | {"precision": precision.value, "recall": recall.value}
         point |= {"p_low": precision.low, "p_high": precision.high, "r_low": recall.low, "r_high": recall.high}
         points.append(point | {"p": _interval(precision), "r": _interval(recall)})
+    wide = domain([point[end] for point in points for end in ("r_low", "r_high")], most=1.0)
+    high = domain([point[end] for point in points for end in ("p_low", "p_high")], most=1.0)
+    _place(points, ("recall", "precision"), (wide, high), False)
     colour, shape = _marks(points)
     base = _base(points)
-    space = alt.Scale(zero=False, padding=25)
-    x = alt.X("recall:Q", title="recall", scale=space)
-    y = alt.Y("precision:Q", title="precision", scale=space)
+    x = alt.X(**_share("recall", "recall", wide))
+    y = alt.Y(**_share("precision", "precision", high))
     both = [alt.Tooltip("p:N", title="precision"), alt.Tooltip("r:N", title="recall")]
-    across = base.mark_rule(**BAR).encode(x=alt.X("r_low:Q", title="recall"), x2="r_high:Q", y=y, color=colour)
-    up = base.mark_rule(**BAR).encode(x=x, y=alt.Y("p_low:Q", title="precision"), y2="p_high:Q", color=colour)
+    across = base.mark_rule(**BAR).encode(x=alt.X(**_share("r_low", "recall", wide)), x2="r_high:Q", y=y, color=colour)
+    up = base.mark_rule(**BAR).encode(x=x, y=alt.Y(**_share("p_low", "precision", high)), y2="p_high:Q", color=colour)
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=x, y=y, color=colour, shape=shape, tooltip=_tooltip(report.metric, *both)
     )
-    names = base.mark_text(dx=9, dy=-9, align="left", fontSize=11).encode(x=x, y=y, text="candidate:N")
-    return _dict(alt.layer(across, up, dots, names))
+    return _dict(alt.layer(across, up, dots, *_names(base, x, y)))
 
 
 def _dict(chart: Any) -> dict[str, Any]:

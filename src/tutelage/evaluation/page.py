@@ -50,13 +50,16 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <body>
 <h1>{escape(report.task)}</h1>
 <p>{report.n} examples of {report.split}, scored against {escape(report.reference)}.</p>
-<p class="soft">Ranked by {escape(report.metric)}. Examples and gold have the fingerprint <code>{escape(report.fingerprint)}</code>.</p>
+<p class="soft">Ranked by {escape(report.metric)}. Examples and gold have the fingerprint
+ <code>{escape(report.fingerprint)}</code>.</p>
 <h2>Candidates</h2>
-<div class="wide">{_table(report)}</div>
-{_notes(report)}
+<div class="wide" tabindex="0">{_table(report)}</div>
+{_list(_legend(report))}
 <h2>Charts</h2>
 <div class="charts">{figures}</div>
 {beside}
+<h2>Behind the figures</h2>
+{_list(_notes(report))}
 <h2>Answers side by side</h2>
 <form id="filters">
 <label>candidate <select id="candidate"><option value="">any</option>{options}</select></label>
@@ -122,16 +125,24 @@ def _row(report: Report, row: Row, others: Sequence[str]) -> str:
     return "<tr>" + "".join(f'<td data-sort="{escape(str(key))}">{shown}</td>' for key, shown in cells) + "</tr>"
 
 
-def _notes(report: Report) -> str:
+def _legend(report: Report) -> list[str]:
     to = next((row.difference.to for row in report.candidates if row.difference), None)
     notes = ["Values are followed by their 95 % intervals. front: no other candidate is at once cheaper and better."]
     if to:
         notes.append(f"difference: {report.metric} minus that of {to} on the same examples, paired 95 % interval.")
+    return notes
+
+
+def _notes(report: Report) -> list[str]:
+    notes = []
     for row in report.candidates:
         trained = f"; trained on {row.trained_on}" if row.trained_on else ""
         tokens = f"; {row.input_tokens:,} input and {row.output_tokens:,} output tokens" if row.input_tokens else ""
         notes.append(f"{row.name} ({row.family}{trained}): cost {row.cost_basis}; time {row.latency.how}{tokens}.")
-    notes += [f"{name}: {reason}." for name, reason in report.skipped.items()]
+    return notes + [f"{name}: {reason}." for name, reason in report.skipped.items()]
+
+
+def _list(notes: Sequence[str]) -> str:
     return '<ul class="notes soft">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
 
 

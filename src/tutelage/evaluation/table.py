@@ -36,12 +36,16 @@ def terminal_table(report: Report) -> str:
         table.add_row(*_cells(report, row))
     out = io.StringIO()
     # Plain whatever FORCE_COLOR says, and "[prices]" is text, not rich's markup.
-    console = Console(file=out, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False)
+    console = Console(
+        file=out, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False
+    )
     against = next((row.difference.to for row in report.candidates if row.difference), None)
     console.print(table)
     head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
-    lines = [textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in _notes(report, against)]
-    return "\n".join([textwrap.fill(head, WIDTH), out.getvalue().rstrip("\n"), *lines])
+    lines = [
+        textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in _notes(report, against)
+    ]
+    return "\n".join([textwrap.fill(head, WIDTH), *(line.rstrip() for line in out.getvalue().splitlines()), *lines])
 
 
 def _cells(report: Report, row: Row) -> list[str]:
