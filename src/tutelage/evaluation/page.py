@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -12,7 +13,7 @@ import vl_convert
 
 from tutelage.evaluation.charts import ROLES, charts, unpriced
 from tutelage.evaluation.results import Answered, Report, Row
-from tutelage.tasks.matching import matches, normal
+from tutelage.tasks.matching import normal
 from tutelage.types import Prediction, Value
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -168,10 +169,18 @@ def _answer(prediction: Prediction, gold: Value, score: float) -> Mapping[str, A
 
 
 def coloured(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, str]]:
-    """The predicted strings, each "right" or "wrong" under strict matching, then the gold ones that are "missing"."""
-    shown = [(text, "right" if matches(gold, [text]) else "wrong") for text in predicted]
-    found = {normal(text) for text in predicted}
-    return shown + [(text, "missing") for text in gold if normal(text) not in found]
+    """The predicted strings, each "right" or "wrong" under strict matching, then the gold ones that are "missing".
+
+    One to one, as the metrics count: a second answer that meets the same gold string is wrong.
+    """
+    left = [(normal(text), text) for text in gold]
+    shown = []
+    for text in predicted:
+        met = next((one for one in left if one[0] == normal(text)), None)
+        if met:
+            left.remove(met)
+        shown.append((text, "right" if met else "wrong"))
+    return shown + [(text, "missing") for _, text in left]
 
 
 def _strings(value: Value) -> list[str]:
@@ -188,6 +197,7 @@ def _json(data: object) -> str:
     )
 
 
+@cache
 def _vega() -> str:
     """Vega, Vega-Lite and the embedder, as bundled with the charting library."""
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
