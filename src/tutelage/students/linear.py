@@ -1,4 +1,5 @@
-"""Family `linear`: logistic regression on TF-IDF, sentence embeddings, or both side by side. Seconds to train.
+"""Family `linear`: logistic regression on TF-IDF, sentence embeddings, or both side by side. It trains in seconds,
+with embeddings and hundreds of classes in minutes, and needs no GPU.
 
 Which features, and how much penalty, is chosen by accuracy on dev, ties by log-loss. Where dev is empty a tenth of train
 is held out to choose on, and the chosen model is then fitted on all of train.
