@@ -109,6 +109,10 @@ def test_three_charts_are_drawn_and_nothing_overflows(
         box, frame = chart.locator("svg").bounding_box(), chart.bounding_box()
         assert box is not None and frame is not None
         assert box["height"] > 200 and box["width"] <= frame["width"] + 1
+        for text in chart.locator(".role-legend-label text, .mark-text.role-mark text").all():
+            inside = text.bounding_box()
+            assert inside is not None and inside["x"] >= box["x"] - 1, "a text is cut"
+            assert inside["x"] + inside["width"] <= box["x"] + box["width"] + 1, "a text is cut"
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     tops = page.locator("figure").evaluate_all("figures => figures.map(one => one.offsetTop)")
     assert len(set(tops)) == (1 if size[0] == 1280 else 3)
