@@ -25,7 +25,9 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
     # A lone surrogate cannot be UTF-8; "backslashreplace" writes it as JSON's own escape, and only JSON can hold one.
     files: dict[str, bytes] = {
         "report.html": html_page(report, answered).encode(errors="backslashreplace"),
-        "report.json": (json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
+        "report.json": (json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n").encode(
+            errors="backslashreplace"
+        ),
         "report.csv": csv_text(report).encode(),
     }
     for name, chart in charts(report).items():

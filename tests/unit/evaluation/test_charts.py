@@ -59,7 +59,7 @@ def test_three_charts_of_a_list_task() -> None:
         svg = vl_convert.vegalite_to_svg(specification)
         assert f'width="{SIZE["width"]}"' in svg
         for kind in {point["kind"] for point in points(specification).values()}:
-            assert f">{kind}</text>" in svg, "the legend is cut"
+            assert f">{kind}</text>" in svg, "the legend lacks a kind"
 
 
 def test_a_label_task_has_no_precision_chart() -> None:
