@@ -88,6 +88,8 @@ def macro_f1(gold: Sequence[Value], predicted: Answers) -> MacroF1:
     """F1 of every class, averaged over classes: rare classes count as much as frequent ones."""
     names = sorted({str(v) for v in gold} | {str(v) for v in predicted if v is not None})
     number = {name: at for at, name in enumerate(names)}
+    if len(gold) != len(predicted):
+        raise ValueError(f"{len(predicted)} answers do not go with {len(gold)} gold labels.")
     return MacroF1(
         np.array([number[str(v)] for v in gold], dtype=np.int64),
         np.array([-1 if v is None else number[str(v)] for v in predicted], dtype=np.int64),

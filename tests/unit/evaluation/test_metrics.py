@@ -105,3 +105,6 @@ def test_gold_and_answers_of_different_lengths_are_refused() -> None:
     for metric in (accuracy, f1):
         with pytest.raises(ValueError, match="shorter"):
             metric(["a", "b"], ["a"])
+    for answers in (["a"], ["a", "b", "a"]):
+        with pytest.raises(ValueError, match=f"{len(answers)} answers do not go with 2 gold labels"):
+            macro_f1(["a", "b"], answers)
