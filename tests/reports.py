@@ -40,7 +40,20 @@ def make_row(name: str = "linear", *, value: float = 0.9, dollars: float | None 
     score = Estimate(value, max(0.0, value - 0.05), min(1.0, value + 0.05))
     basis = "API price per token" if dollars is not None else "not known: no price for the model under [prices]"
     return Row(
-        name, "linear", "student", {"accuracy": score}, None, 0, latency, dollars, basis, 10, 2, "8 human labels", True
+        name,
+        "linear",
+        "student",
+        False,
+        {"accuracy": score},
+        None,
+        0,
+        latency,
+        dollars,
+        basis,
+        10,
+        2,
+        "8 human labels",
+        True,
     )
 
 
@@ -73,6 +86,7 @@ def stories(n: int = 40, seed: int = 1) -> tuple[Report, list[Answered]]:
                 name,
                 family,
                 role,
+                role == "llm" and dollars is None,
                 {metric: estimate(statistic, n) for metric, statistic in mine.items()},
                 apart,
                 sum(p.value is None for p in found[name]),

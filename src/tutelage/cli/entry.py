@@ -10,6 +10,7 @@ import click
 
 from tutelage.errors import TutelageError
 from tutelage.registry import load
+from tutelage.settings import wait_passively
 
 VERBS = {
     "init": "Make a project: a folder with task.toml.",
@@ -59,6 +60,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors of tutelage become one line on stderr and their exit code."""
+    wait_passively()
     try:
         code: Any = cli.main(list(arguments) if arguments is not None else None, standalone_mode=False)
     except TutelageError as error:

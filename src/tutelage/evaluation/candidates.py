@@ -32,6 +32,11 @@ class Candidate:
     family: Family
     settings: Any
 
+    @property
+    def hosted(self) -> bool:
+        """Whether somebody else's machine answers, as the settings of some families say."""
+        return bool(getattr(self.settings, "hosted", False))
+
     def fingerprint(self, project: Project) -> str:
         """Hash of everything that decides the answers; stored predictions are kept under it."""
         facts = asdict(self.settings)

@@ -11,9 +11,14 @@ from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.placing import PLACES, Domain, domain, is_logarithmic, places, powers
 from tutelage.evaluation.results import Report, Row
 
-ROLES = {"llm": "language model", "recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
-COLOURS = {"llm": "#b3541e", "recorded": "#7d5ba6", "pretrained": "#5f6b76", "student": "#1f77b4"}
-SHAPES = {"llm": "square", "recorded": "diamond", "pretrained": "triangle-up", "student": "circle"}
+KINDS = {
+    "hosted LLM": ("#c2185b", "cross"),
+    "local LLM": ("#b3541e", "square"),
+    "recorded model": ("#7d5ba6", "diamond"),
+    "off the shelf": ("#5f6b76", "triangle-up"),
+    "student": ("#1f77b4", "circle"),
+}
+"""Colour and shape of each kind of candidate."""
 SIZE = {"width": 340, "height": 300}
 """Pixels of a whole chart, axes included, so that three stand side by side on a page 1,280 wide."""
 
@@ -41,6 +46,12 @@ def charts(report: Report) -> dict[str, dict[str, Any]]:
     return found
 
 
+def kind_of(row: Row) -> str:
+    """What kind of candidate it is, in words."""
+    words = {"recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
+    return words.get(row.role) or ("hosted LLM" if row.hosted else "local LLM")
+
+
 def unpriced(report: Report) -> list[str]:
     """The candidates whose cost is not known."""
     return [row.name for row in report.candidates if row.dollars_per_1000 is None]
@@ -51,7 +62,7 @@ def _facts(row: Row, metric: str) -> dict[str, Any]:
     return {
         "candidate": row.name,
         "family": row.family,
-        "kind": ROLES[row.role],
+        "kind": kind_of(row),
         "quality": score.value,
         "low": score.low,
         "high": score.high,
@@ -128,11 +139,11 @@ def _base(points: list[dict[str, Any]]) -> alt.Chart:
 
 
 def _marks(points: Sequence[Mapping[str, Any]]) -> tuple[alt.Color, alt.Shape]:
-    kinds = [role for role, kind in ROLES.items() if any(point["kind"] == kind for point in points)]
-    names = [ROLES[role] for role in kinds]
+    names = [kind for kind in KINDS if any(point["kind"] == kind for point in points)]
+    colours, shapes = [KINDS[name][0] for name in names], [KINDS[name][1] for name in names]
     legend = alt.Legend(title=None, orient="top", columns=2)
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=names, range=[COLOURS[role] for role in kinds]), legend=legend)
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=[SHAPES[role] for role in kinds]), legend=legend)
+    colour = alt.Color("kind:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=shapes), legend=legend)
     return colour, shape
 
 

@@ -43,13 +43,14 @@ def api_cost(usages: Sequence[Usage], basis: str = "API price per token") -> Cos
     return Cost(1000 * sum(billed) / len(billed), basis)
 
 
-def cost_of(role: Role, usages: Sequence[Usage], seconds: float, hardware: Hardware) -> Cost:
+def cost_of(role: Role, usages: Sequence[Usage], seconds: float, hardware: Hardware, *, hosted: bool = False) -> Cost:
     """The cost of a candidate: dollars billed where its answers carry them, else seconds of hardware.
 
-    `seconds` is the computing time an answer takes when the machine is kept busy.
+    `seconds` is the computing time an answer takes when the machine is kept busy. What is `hosted` by somebody else has
+    a price per token or none that is known: its seconds are not ours.
     """
     if any(usage.dollars is not None for usage in usages):
         return api_cost(usages, "recorded dollars" if role == "recorded" else "API price per token")
-    if role == "llm" and any(usage.input_tokens for usage in usages) and hardware.dollars_per_hour is None:
+    if hosted:
         return api_cost(usages)
     return hardware_cost(seconds, hardware)

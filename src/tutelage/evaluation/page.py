@@ -11,7 +11,7 @@ from typing import Any
 
 import vl_convert
 
-from tutelage.evaluation.charts import ROLES, charts, unpriced
+from tutelage.evaluation.charts import charts, kind_of, unpriced
 from tutelage.evaluation.results import Answered, Report, Row
 from tutelage.tasks.matching import normal
 from tutelage.types import Prediction, Value
@@ -107,7 +107,7 @@ def _row(report: Report, row: Row, others: Sequence[str]) -> str:
     score, speed, apart = row.scores[report.metric], row.latency, row.difference
     cells: list[tuple[object, str]] = [
         (row.name, escape(row.name)),
-        (row.role, ROLES[row.role]),
+        (kind_of(row), kind_of(row)),
         (score.value, f"{score.value:.3f} <small>{score.low:.3f} to {score.high:.3f}</small>"),
         ("", "-")
         if apart is None

@@ -27,6 +27,8 @@ class Row:
     name: str
     family: str
     role: Role
+    hosted: bool
+    """Whether somebody else's machine answers."""
     scores: Mapping[str, Estimate]
     difference: Difference | None
     failures: int
@@ -44,6 +46,7 @@ class Row:
             "name": self.name,
             "family": self.family,
             "role": self.role,
+            "hosted": self.hosted,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
             "difference": self.difference and {"to": self.difference.to, **asdict(self.difference.estimate)},
             "failures": self.failures,

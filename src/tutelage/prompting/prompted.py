@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -49,6 +50,12 @@ class PromptedSettings:
     threads: Annotated[int | None, Field(ge=1)] = None
     shots: Annotated[int, Field(ge=0)] = 0
     logprobs: bool = True
+
+    @property
+    def hosted(self) -> bool:
+        """Whether somebody else's machine answers: any endpoint that is not on this one."""
+        host = urlsplit(self.base_url or "https://api.openai.com").hostname
+        return self.provider == "openai" and host not in ("127.0.0.1", "localhost", "::1")
 
 
 class Estimate(NamedTuple):

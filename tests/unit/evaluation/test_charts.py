@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import vl_convert
 from tests.reports import make_report, make_row, stories
 
-from tutelage.evaluation.charts import SIZE, charts, unpriced
+from tutelage.evaluation.charts import SIZE, charts, kind_of, unpriced
 from tutelage.evaluation.placing import domain, is_logarithmic, places, powers
 from tutelage.evaluation.results import Row
+from tutelage.prompting import PromptedSettings
 
 
 def found(specification: object, key: str) -> Iterator[Any]:
@@ -137,3 +139,17 @@ def test_names_of_near_points_are_put_apart() -> None:
     assert places(["a-long-name"], [(0.99, 0.5)], (0, 1), (0, 1), logarithmic=False) == ["left-up"]
     assert places(["a-long-name"], [(90.0, 0.5)], (0.01, 100.0), (0, 1), logarithmic=True) == ["left-up"]
     assert places(["a-long-name"], [(0.1, 0.5)], (0.01, 100.0), (0, 1), logarithmic=True) == ["right-up"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        (PromptedSettings("gpt-5-mini"), "hosted LLM"),
+        (PromptedSettings("m", base_url="https://models.example/v1"), "hosted LLM"),
+        (PromptedSettings("m", base_url="http://127.0.0.1:8080/v1"), "local LLM"),
+        (PromptedSettings("m", base_url="http://localhost:8080/v1"), "local LLM"),
+        (PromptedSettings("m.gguf", provider="gguf"), "local LLM"),
+    ],
+)
+def test_hosted_and_local_models_are_told_apart(settings: PromptedSettings, kind: str) -> None:
+    assert kind_of(replace(make_row(), role="llm", hosted=settings.hosted)) == kind

@@ -86,6 +86,8 @@ def test_a_candidate_is_billed_by_its_dollars_else_by_its_seconds() -> None:
     assert cost_of("llm", paid, 1.0, hired).basis == "API price per token"
     assert cost_of("recorded", paid, 1.0, hired).basis == "recorded dollars"
     assert cost_of("llm", local, 1.0, hired).dollars_per_1000 == pytest.approx(0.1)
-    assert "[prices]" in cost_of("llm", local, 1.0, Hardware()).basis
+    assert "[hardware]" in cost_of("llm", local, 1.0, Hardware()).basis
+    hosted = cost_of("llm", local, 1.0, hired, hosted=True)
+    assert hosted.dollars_per_1000 is None and "[prices]" in hosted.basis
     assert "[hardware]" in cost_of("student", [Usage()], 1.0, Hardware()).basis
     assert cost_of("student", [Usage()], 1.0, hired).dollars_per_1000 == pytest.approx(0.1)
