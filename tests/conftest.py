@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
 POSTGRESQL = os.environ.get("TUTELAGE_TEST_POSTGRESQL", "")
+hypothesis.settings.register_profile("any-machine", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("any-machine")
 LOCAL = ("127.", "localhost", "::1")
 
 
