@@ -12,7 +12,7 @@ from tutelage.evaluation.placing import PLACES, Domain, domain, is_logarithmic, 
 from tutelage.evaluation.results import Report, Row
 
 KINDS = {
-    "hosted LLM": ("#c2185b", "cross"),
+    "hosted LLM": ("#d6336c", "cross"),
     "local LLM": ("#b3541e", "square"),
     "recorded model": ("#7d5ba6", "diamond"),
     "off the shelf": ("#5f6b76", "triangle-up"),

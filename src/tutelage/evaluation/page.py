@@ -16,7 +16,10 @@ from tutelage.evaluation.results import Answered, Report, Row
 from tutelage.tasks.matching import normal
 from tutelage.types import Prediction, Value
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
 TITLES = {
     "cost": "Cost against quality",
     "time": "Time against quality",

@@ -84,6 +84,7 @@ def test_nothing_is_fetched() -> None:
     assert "link" not in [tag for tag, _ in found.elements]
     policy = next(a["content"] for _, a in found.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None and policy.startswith("default-src 'none'") and "http" not in policy
+    assert "base-uri 'none'" in policy and "form-action 'none'" in policy  # default-src does not cover these
 
 
 def test_the_page_holds_every_figure_and_answer() -> None:
