@@ -1,6 +1,6 @@
 """Intents of short messages, dozens to hundreds of classes: linear students and a fine-tuned encoder.
 
-    OMP_NUM_THREADS=1 python -m bench.intents --base PATH              # 20 minutes on 2 cores; appends to bench/LOG.md
+    OMP_NUM_THREADS=1 python -m bench.intents --base PATH              # 25 minutes on 2 cores; appends to bench/LOG.md
     python -m bench.intents --base PATH --skip-encoder                 # 5 minutes
     python -m bench.intents --base PATH --dev --only banking77         # where choices are made; appends nothing
 
@@ -8,8 +8,8 @@ Data, in TUTELAGE_DATA: banking77 (Casanueva et al. 2020, CC BY 4.0) and clinc15
 clinc150 the figure is in-scope accuracy: out-of-scope messages ("oos") are neither learnt from nor scored.
 
 Two baselines are untuned: scikit-learn's logistic regression with C = 10 on TF-IDF of words and their pairs, and on the
-base's embeddings. `linear` is as shipped, every setting at its default; so is `encoder`, except where --learning-rate says
-otherwise (trials are made with --dev). Each answers test once. Texts per second are of one thread, in one batch,
+base's embeddings. `linear` is as shipped, every setting at its default; so is `encoder`, except where --learning-rate
+and --batch-size say otherwise (trials are made with --dev). Each answers test once. Texts per second are of one thread, in one batch,
 tokenisation included.
 """
 
@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--skip-encoder", action="store_true", help="leave the fine-tuned encoder out")
     parser.add_argument("--only", choices=list(WANTED), help="one data set")
     parser.add_argument("--learning-rate", type=float, help="of the encoder; default: sized from the data")
+    parser.add_argument("--batch-size", type=int, help="of the encoder; default: sized from the data")
     parser.add_argument("--dev", action="store_true", help="score on dev, write no log")
     given = parser.parse_args()
     base = Path(given.base).expanduser().resolve()
@@ -100,7 +101,7 @@ def main() -> int:
             "linear": linear,
         }
         if "encoder" in WANTED[name] and not given.skip_encoder:
-            candidates["encoder"] = partial(encoder, given.learning_rate)
+            candidates["encoder"] = partial(encoder, given.learning_rate, given.batch_size)
         results = [measured(candidate, fit, data, str(base)) for candidate, fit in candidates.items()]
         text = table(data, split, results, base.name)
         print(text, flush=True)
@@ -161,8 +162,8 @@ def linear(data: Data, base: str, folder: Path) -> Fitted:
     return Fitted(answers_of(student), note)
 
 
-def encoder(learning_rate: float | None, data: Data, base: str, folder: Path) -> Fitted:
-    student = EncoderStudent(task(data), EncoderSettings(base, learning_rate=learning_rate))
+def encoder(learning_rate: float | None, batch_size: int | None, data: Data, base: str, folder: Path) -> Fitted:
+    student = EncoderStudent(task(data), EncoderSettings(base, learning_rate=learning_rate, batch_size=batch_size))
     facts = fit_student(student, data, folder)
     folder.joinpath("saved").mkdir()
     student.save(folder / "saved")
