@@ -8,9 +8,9 @@ Data, in TUTELAGE_DATA: banking77 (Casanueva et al. 2020, CC BY 4.0) and clinc15
 clinc150 the figure is in-scope accuracy: out-of-scope messages ("oos") are neither learnt from nor scored.
 
 Two baselines are untuned: scikit-learn's logistic regression with C = 10 on TF-IDF of words and their pairs, and on the
-base's embeddings. `linear` is as shipped, every setting at its default; so is `encoder`, except where --learning-rate
-and --batch-size say otherwise (trials are made with --dev). Each answers test once. Texts per second are of one thread, in one batch,
-tokenisation included.
+base's embeddings. `linear` is as shipped, every setting at its default; so is `encoder`, except where --learning-rate and
+--batch-size say otherwise (trials are made with --dev). Each answers test once. Texts per second are of one thread, in
+one batch, tokenisation included.
 """
 
 from __future__ import annotations
