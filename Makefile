@@ -13,8 +13,8 @@ demo: $(VENV)/demo.done weights/minilm/.sha256 weights/smollm2-135m/.sha256
 	@$(BIN)/tutelage run -C examples/characters
 
 ## test: all tests
-test: $(VENV)/test.done
-	@scripts/test.sh $(BIN)
+test: $(VENV)/test.done weights/smollm2-135m/.sha256
+	@TUTELAGE_WEIGHTS=weights scripts/test.sh $(BIN)
 
 ## check: formatting, lint, types, layers
 check: $(VENV)/test.done
