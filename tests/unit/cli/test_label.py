@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.unit.cli.test_verbs import last_json, run
+
 from tutelage.models.fake import FakeOpenAI, Script
 
 N = 12
