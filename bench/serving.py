@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -42,6 +43,7 @@ LOG = Path(__file__).with_name("LOG.md")
 STORIES = ROOT / "examples" / "characters" / "stories.jsonl"
 CACHE = ROOT / ".cache" / "bench-serving"
 TASK = StringsTask("characters", ("text",), "", grounded=True)
+PRECISIONS = ("fp32", "int8", "int8-mixed")
 WORDS, ROUNDS, BATCH = 45, 5, 32
 WANTED_BARE, WANTED_PIPELINE = 0.9, 3.0
 
@@ -59,7 +61,7 @@ def main() -> int:
     trained(stories, base)
     texts = pieces([story["text"] for story in stories])
     runs: dict[str, Callable[[], object]] = {}
-    for precision in ("fp32", "int8"):
+    for precision in PRECISIONS:
         student = TaggerStudent(TASK, TaggerSettings(str(base)), TextModel(CACHE / precision))
         runs[f"student {precision}"] = predicted(Trained("tagger", student), texts)
         runs[f"bare {precision}"] = bare(CACHE / precision, texts)
@@ -74,7 +76,7 @@ def main() -> int:
 
 
 def trained(stories: Sequence[dict[str, Any]], base: Path) -> None:
-    """Train the tagger into CACHE/fp32 and CACHE/int8, unless it is there."""
+    """Train the tagger into CACHE/fp32, int8 and int8-mixed, unless it is there; a loss of -1 allows none, so all are tried."""
     if (CACHE / "done").exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,7 @@ def trained(stories: Sequence[dict[str, Any]], base: Path) -> None:
         Labelled(Example(str(at), {"text": story["text"]}, "train"), story["characters"], "human")
         for at, story in enumerate(stories[:100])
     ]
-    student = TaggerStudent(TASK, TaggerSettings(str(base), epochs=3, quantise="int8"))
+    student = TaggerStudent(TASK, TaggerSettings(str(base), epochs=3, max_int8_loss=-1.0))
     student.fit(examples, [], FitContext(CACHE, Path))
     (CACHE / "done").touch()
 
@@ -116,7 +118,7 @@ def bare(folder: Path, texts: Sequence[str]) -> Callable[[], object]:
             )
             for row, one in enumerate(batch):
                 padded[row, : len(one)], mask[row, : len(one)] = one, 1
-            session.run(None, {"input_ids": padded, "attention_mask": mask})
+            session.run(None, {"input_ids": padded, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)})
 
     return run
 
@@ -147,12 +149,13 @@ def measured(runs: dict[str, Callable[[], object]], n: int) -> dict[str, float]:
 
 def table(rates: dict[str, float], n: int) -> str:
     lines = [
-        f"\n## serving, {datetime.now(UTC):%Y-%m-%d}: {n} texts of {WORDS} words, {cores()} cores, median of {ROUNDS} rounds\n",
+        f"\n## serving, {datetime.now(UTC):%Y-%m-%d}: {n} texts of {WORDS} words, {cores()} cores, median of {ROUNDS} rounds, "
+        f"load average {os.getloadavg()[0]:.1f}\n",
         "| | texts/s | of bare ONNX Runtime | times the pipeline, batch 32 | times the pipeline, batch 1 |",
         "|---|---|---|---|---|",
     ]
     met = True
-    for precision in ("fp32", "int8"):
+    for precision in PRECISIONS:
         rate = rates[f"student {precision}"]
         share = rate / rates[f"bare {precision}"]
         gains = [rate / rates[f"pipeline batch {size}"] for size in (BATCH, 1)]
@@ -162,7 +165,7 @@ def table(rates: dict[str, float], n: int) -> str:
     met &= rates["student int8"] >= WANTED_PIPELINE * rates[f"pipeline batch {BATCH}"]
     lines += [
         "",
-        f"- wanted: at least {WANTED_BARE} of bare ONNX Runtime in both precisions, and int8 at least {WANTED_PIPELINE:.0f} "
+        f"- wanted: at least {WANTED_BARE} of bare ONNX Runtime in each precision, and int8 at least {WANTED_PIPELINE:.0f} "
         f"times the fp32 pipeline with batches of {BATCH}: {'reached' if met else '**NOT reached**'}.",
         "",
     ]

@@ -92,7 +92,7 @@ def test_the_card_says_what_happened(fitted: Fitted) -> None:
     assert facts["base"]["licence"] == "apache-2.0"
     assert facts["dev_scores"][facts["best_epoch"] - 1] == max(facts["dev_scores"])
     assert facts["int8"].keys() == facts["fp32"].keys() == {"dev_score", "megabytes"}
-    assert facts["precision"] == ("int8" if facts["int8_loss"] <= 0.005 else "fp32")
+    assert facts["precision"] == "fp32" or facts["int8_loss"] <= 0.005
     assert facts["merge_dev_scores"].keys() == {"none", "contained"}
     assert sorted(fitted.shares) == fitted.shares
     assert fitted.shares[-1] == 1.0
@@ -153,6 +153,17 @@ def test_short_forms_are_learned_and_merged_where_the_labels_hold_one_entry_each
     assert (facts["short_forms_learned"], facts["merge"]) == (30, "contained")
     answers = student.predict_batch([{"text": "the dog saw Zed Lee and Zed ran"}, {"text": "a house and Zed ran"}])
     assert [answer.value for answer in answers] == [["Zed Lee"], ["Zed"]]
+
+
+@pytest.mark.parametrize(("allowed", "precision"), [(1.0, "int8"), (-1.0, "fp32")])
+def test_int8_is_kept_as_far_as_the_loss_allows(
+    settings: TaggerSettings, tmp_path: Path, allowed: float, precision: str
+) -> None:
+    student = TaggerStudent(TASK, replace(settings, epochs=1, max_int8_loss=allowed))
+    facts = student.fit(stories(10, 8), stories(5, 9), context(tmp_path / "fit"))
+    assert facts["precision"] == precision
+    assert ("int8-mixed" in facts) == (precision == "fp32")
+    assert student.predict_batch([{"text": "the dog"}])[0].value is not None
 
 
 def test_several_fields_and_forced_int8(settings: TaggerSettings, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ class Base:
 class MeanPooled(torch.nn.Module):
     """Mean of a transformer's last hidden states over the text's tokens: (batch, tokens) -> (batch, width)."""
 
+    inputs = ("input_ids", "attention_mask")
+
     def __init__(self, body: Any) -> None:
         super().__init__()
         self.body = body
@@ -100,23 +102,26 @@ def export_onnx(
 ) -> None:
     """Write tokenizer.json, model.onnx and runtime.json for `TextModel`; batch and length stay free.
 
-    `model` is called with (input_ids, attention_mask), both (batch, tokens) int64, and gives one tensor: (batch,
-    tokens, k) or (batch, k). It is left in evaluation mode on the CPU. `facts` are further keys of runtime.json.
+    `model` is called with (input_ids, attention_mask) or those that its attribute `inputs` names (`token_type_ids`
+    beside them), all (batch, tokens) int64, and gives one tensor: (batch, tokens, k) or (batch, k). It is left in
+    evaluation mode on the CPU. `facts` are further keys of runtime.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.eval().float().cpu()
-    names = ["input_ids", "attention_mask"]
+    names: tuple[str, ...] = getattr(model, "inputs", MeanPooled.inputs)
     ids = torch.full((2, 6), pad_id, dtype=torch.int64)
     mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    given = tuple(known[name] for name in names)
     with torch.no_grad(), warnings.catch_warnings():
         # The legacy exporter announces its age and traces shapes on purpose; the newer one needs onnxscript.
         warnings.simplefilter("ignore")
-        rank = model(ids, mask).dim()
+        rank = model(*given).dim()
         torch.onnx.export(
             model,
-            (ids, mask),
+            given,
             str(folder / MODEL),
-            input_names=names,
+            input_names=list(names),
             output_names=["output"],
             dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, *(["output"] if rank == 3 else []))}
             | ({"output": {0: "batch"}} if rank == 2 else {}),
@@ -124,8 +129,8 @@ def export_onnx(
             dynamo=False,
         )
     tokenizer.save(str(folder / TOKENIZER))
-    known = {"max_length": max_length, "pad_id": pad_id}
-    (folder / FACTS).write_text(json.dumps({**(facts or {}), **known}, indent=2, ensure_ascii=False), encoding="utf-8")
+    own = {"max_length": max_length, "pad_id": pad_id}
+    (folder / FACTS).write_text(json.dumps({**(facts or {}), **own}, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _licence_in(folder: Path) -> str:

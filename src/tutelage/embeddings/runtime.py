@@ -71,9 +71,11 @@ class TextModel:
         encode = self.tokenizer.encode_batch if offsets else self.tokenizer.encode_batch_fast
         return list(encode(list(texts)))
 
-    def run(self, encodings: Sequence[Encoding], batch_size: int = 32) -> list[Array]:
+    def run(
+        self, encodings: Sequence[Encoding], batch_size: int = 32, types: Sequence[list[int]] | None = None
+    ) -> list[Array]:
         """The model's first output for each encoding, in the order given; see `run_windows`."""
-        return run_windows(encodings, self._forward, self.limits, batch_size)
+        return run_windows(encodings, self._forward, self.limits, batch_size, types)
 
     def _forward(self, ids: Ids, mask: Ids, types: Ids) -> Array:
         known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
@@ -82,20 +84,26 @@ class TextModel:
 
 
 def run_windows(
-    encodings: Sequence[Encoding], forward: Callable[[Ids, Ids, Ids], Array], limits: Limits, batch_size: int = 32
+    encodings: Sequence[Encoding],
+    forward: Callable[[Ids, Ids, Ids], Array],
+    limits: Limits,
+    batch_size: int = 32,
+    types: Sequence[list[int]] | None = None,
 ) -> list[Array]:
     """`forward(ids, mask, type ids)` over all encodings, each input (batch, tokens); one array per encoding, in order.
 
     A model with output (batch, tokens, k) gives arrays (tokens, k), one row for each of `encoding.ids`; one with
     (batch, k) gives vectors (k,). Windows of like length share a batch, so that little padding is computed.
+    `types` replaces the encodings' own type ids, one list per encoding.
     """
-    windows = [
-        Window(text, start, [encoding.ids[at] for at in places], [encoding.type_ids[at] for at in places])
-        if places is not None
-        else Window(text, start, encoding.ids, encoding.type_ids)
-        for text, encoding in enumerate(encodings)
-        for start, places in cut(encoding, limits)
-    ]
+    windows: list[Window] = []
+    for text, encoding in enumerate(encodings):
+        ids, kinds = encoding.ids, encoding.type_ids if types is None else types[text]
+        for start, places in cut(encoding, limits):
+            if places is None:
+                windows.append(Window(text, start, ids, kinds))
+            else:
+                windows.append(Window(text, start, [ids[at] for at in places], [kinds[at] for at in places]))
     order = sorted(range(len(windows)), key=lambda at: -len(windows[at].ids))
     outputs: list[Array] = [np.empty(0, np.float32)] * len(windows)
     for first in range(0, len(order), batch_size):

@@ -74,7 +74,7 @@ class EncoderStudent(Student):
         texts = Texts([self.task.input_text(one.example.input) for one in learned], targets, dev_texts, score)
         fp32 = context.folder / "fp32"
         facts = fit_classifier(texts, len(self.labels), self.settings, context, fp32)
-        served, precision = quantised(fp32, context.folder / "int8", self.settings, score_served)
+        served, precision = quantised(fp32, context.folder, self.settings, score_served)
         self.model = TextModel(served, self.settings.threads)
         return {**facts, **precision, "chosen_on": origin, "labels": len(self.labels)}
 

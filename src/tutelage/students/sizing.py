@@ -78,6 +78,8 @@ class Texts(NamedTuple):
     targets: Targets
     dev: Sequence[str]
     score: Score
+    types: Callable[[str, Encoding], list[int]] = lambda _text, encoding: encoding.type_ids
+    """A text and its encoding -> the type ids of its pieces."""
 
 
 def hold_out(

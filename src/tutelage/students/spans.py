@@ -29,6 +29,10 @@ Merge: TypeAlias = Literal["none", "contained"]
 MERGES: tuple[Merge, ...] = ("none", "contained")
 
 
+CASES = 3
+"""Kinds of words in `case_marks`: anything else, Capitalised, CAPITALS."""
+
+
 class Span(NamedTuple):
     """Characters [start, end) of the text."""
 
@@ -137,6 +141,18 @@ def words_of(encoding: Encoding, text: str) -> Words:
             spans.append(Span(min(start + lead, end), end))
         before = word
     return Words(first, spans)
+
+
+def case_marks(encoding: Encoding, words: Words, text: str) -> list[int]:
+    """For each piece how its word is written: 2 in capitals (two or more), 1 with a capital first, else 0."""
+    marks = [0] * len(encoding)
+    mask = encoding.special_tokens_mask
+    for number, ((start, end), first) in enumerate(zip(words.spans, words.first, strict=True)):
+        if text[start].isupper():
+            mark = 2 if end - start > 1 and text[start:end].isupper() else 1
+            after = words.first[number + 1] if number + 1 < len(words.first) else len(marks)
+            marks[first:after] = [0 if mask[at] else mark for at in range(first, after)]
+    return marks
 
 
 def tag_words(words: Words, spans: Sequence[Span]) -> NDArray[np.int64]:

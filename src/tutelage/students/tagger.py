@@ -42,6 +42,11 @@ class TaggerSettings(FineTuning):
     """Settings of family `tagger`, see `FineTuning`."""
 
 
+def case_marks(text: str, encoding: Encoding) -> list[int]:
+    """Which words of the text are capitalised, as the type ids of its pieces."""
+    return spans.case_marks(encoding, spans.words_of(encoding, text), text)
+
+
 class Lesson(NamedTuple):
     """The spans to learn in each text, the merge rule that goes with them, and facts for the card."""
 
@@ -92,16 +97,16 @@ class TaggerStudent(Student):
             return max(self._f1(chosen, encodings, outputs, rule) for rule in rules)
 
         def score_served(model: TextModel) -> float:
-            encodings = model.encode_texts(dev_texts)
-            return score(encodings, model.run(encodings))
+            return score(*self._run(model, dev_texts))
 
         fit_tagger, quantised = registry.load(FIT, "tagger"), registry.load(QUANTISED, "tagger")
         fp32 = context.folder / "fp32"
-        facts = fit_tagger(Texts(texts, targets, dev_texts, score), len(spans.TAGS), self.settings, context, fp32)
-        served, precision = quantised(fp32, context.folder / "int8", self.settings, score_served)
+        facts = fit_tagger(
+            Texts(texts, targets, dev_texts, score, case_marks), len(spans.TAGS), self.settings, context, fp32
+        )
+        served, precision = quantised(fp32, context.folder, self.settings, score_served)
         self.model = TextModel(served, self.settings.threads)
-        encodings = self.model.encode_texts(dev_texts)
-        outputs = self.model.run(encodings)
+        encodings, outputs = self._run(self.model, dev_texts)
         scores = {rule: self._f1(chosen, encodings, outputs, rule) for rule in rules}
         self.merge = max(scores, key=lambda rule: scores[rule])
         return {
@@ -117,8 +122,7 @@ class TaggerStudent(Student):
         """See `Student.predict_batch`."""
         if self.model is None:
             raise TrainingError("This tagger is not fitted. Call fit, or load a saved one.")
-        encodings = self.model.encode_texts([self.task.input_text(one) for one in inputs])
-        outputs = self.model.run(encodings)
+        encodings, outputs = self._run(self.model, [self.task.input_text(one) for one in inputs])
         return [
             Prediction(*self._answer(one, encoding, output, self.merge))
             for one, encoding, output in zip(inputs, encodings, outputs, strict=True)
@@ -134,6 +138,11 @@ class TaggerStudent(Student):
         student = cls(task, settings, TextModel(folder / MODEL_FOLDER, settings.threads))
         student.merge = read_facts(folder)["merge"]
         return student
+
+    def _run(self, model: TextModel, texts: Sequence[str]) -> tuple[list[Encoding], list[Array]]:
+        encodings = model.encode_texts(texts)
+        marks = [case_marks(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+        return encodings, model.run(encodings, types=marks)
 
     def _lesson(self, examples: Sequence[Labelled]) -> Lesson:
         projections, short = [], []

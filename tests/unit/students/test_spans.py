@@ -68,6 +68,15 @@ def test_tags_and_targets() -> None:
     assert targets.tolist() == [-100, 1, -100, -100, 1, -100, -100, 2, 0, -100, -100]
 
 
+def test_case_marks_say_how_each_word_is_written() -> None:
+    text = "Ann lee OWL I d'Arcy"
+    encoding = encode(text)
+    marks = spans.case_marks(encoding, spans.words_of(encoding, text), text)
+    written = {1: [1, 1, 1], 4: [0, 0, 0], 7: [2], 8: [1], 9: [0], 10: [0], 11: [1, 1, 1, 1]}
+    assert marks == [0, *(mark for group in written.values() for mark in group), 0]
+    assert spans.case_marks(encode(""), spans.words_of(encode(""), ""), "") == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("tags", "expected"),
     [

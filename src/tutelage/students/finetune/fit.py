@@ -18,7 +18,7 @@ from tutelage.students.base import FitContext
 from tutelage.students.finetune.head import start_head
 from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
 from tutelage.students.finetune.networks import TextClassifier, TokenTagger
-from tutelage.students.sizing import FineTuning, Targets, Texts, plan
+from tutelage.students.sizing import FineTuning, Texts, plan
 
 
 def fit_tagger(texts: Texts, tags: int, settings: FineTuning, context: FitContext, folder: Path) -> dict[str, Any]:
@@ -53,8 +53,9 @@ def _fit(
         limits = Limits(max_length, max_length // 4, base.pad_id)
         encodings = base.tokenizer.encode_batch(list(texts.train))
         network = build(base, encodings, limits).to(_device())
-        passes = _passes(encodings, texts.targets, limits)
+        passes = _passes(encodings, texts, limits)
         dev = base.tokenizer.encode_batch(list(texts.dev))
+        dev_types = [texts.types(text, encoding) for text, encoding in zip(texts.dev, dev, strict=True)]
         chosen = plan(settings, len(texts.train), base.width)
         logging.getLogger(__name__).info("fine-tuning %s: %s", settings.base, chosen)
         history = train(
@@ -62,7 +63,7 @@ def _fit(
             passes,
             chosen,
             base.pad_id,
-            lambda: texts.score(dev, run_windows(dev, forward_of(network), limits)),
+            lambda: texts.score(dev, run_windows(dev, forward_of(network), limits, types=dev_types)),
             context.progress,
         )
         export_onnx(network, base.tokenizer, folder, max_length=max_length, pad_id=base.pad_id)
@@ -80,16 +81,17 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _passes(encodings: Sequence[Encoding], targets: Targets, limits: Limits) -> list[Pass]:
+def _passes(encodings: Sequence[Encoding], texts: Texts, limits: Limits) -> list[Pass]:
     """Every window of every text; windows of one text share pieces, and the target of the whole."""
     passes = []
     for number, encoding in enumerate(encodings):
-        target = targets(number, encoding)
+        target, types = texts.targets(number, encoding), texts.types(texts.train[number], encoding)
         for _, places in cut(encoding, limits):
             if places is None:
-                passes.append(Pass(encoding.ids, target))
+                passes.append(Pass(encoding.ids, types, target))
             else:
-                passes.append(Pass([encoding.ids[at] for at in places], target[places] if target.ndim else target))
+                ids, kinds = ([part[at] for at in places] for part in (encoding.ids, types))
+                passes.append(Pass(ids, kinds, target[places] if target.ndim else target))
     return passes
 
 

@@ -21,9 +21,10 @@ POOL = 50
 
 
 class Pass(NamedTuple):
-    """One window to learn from: token ids, and the targets of its pieces (tokens,) or of the whole ()."""
+    """One window to learn from: ids and types of its tokens, and the targets of the tokens (tokens,) or the whole ()."""
 
     ids: list[int]
+    types: list[int]
     target: NDArray[np.int64]
 
 
@@ -44,7 +45,7 @@ def train(
     evaluate: Callable[[], float],
     progress: Callable[[float, Mapping[str, object]], None],
 ) -> History:
-    """Fit `network` (ids, mask -> logits) to `passes` by cross entropy, and leave it with the best epoch's weights."""
+    """Fit `network` (its `inputs` -> logits) to `passes` by cross entropy, and leave it with the best epoch's weights."""
     device = next(network.parameters()).device
     history = History(low_precision=bf16_pays(device))
     steps = math.ceil(len(passes) / plan.batch_size) * plan.epochs
@@ -99,9 +100,10 @@ def forward_of(network: torch.nn.Module) -> Callable[[Ids, Ids, Ids], Array]:
     network.eval()
     device = next(network.parameters()).device
 
-    def forward(ids: Ids, mask: Ids, _types: Ids) -> Array:
+    def forward(ids: Ids, mask: Ids, types: Ids) -> Array:
+        known = (torch.from_numpy(given).to(device) for given in (ids, mask, types))
         with torch.no_grad(), _autocast(device, bf16_pays(device)):
-            logits: torch.Tensor = network(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+            logits: torch.Tensor = _call(network, *known)
         result: Array = logits.float().cpu().numpy()
         return result
 
@@ -119,16 +121,25 @@ def bf16_pays(device: torch.device) -> bool:
 def _loss(
     network: torch.nn.Module, batch: Sequence[Pass], pad_id: int, device: torch.device, low_precision: bool
 ) -> torch.Tensor:
-    rows = [torch.tensor(one.ids) for one in batch]
-    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_id).to(device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
+    ids = _stack([torch.tensor(one.ids) for one in batch], pad_id, device)
+    types = _stack([torch.tensor(one.types) for one in batch], 0, device)
+    lengths = torch.tensor([len(one.ids) for one in batch], device=device)
     mask = (torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]).long()
-    targets = [torch.from_numpy(np.atleast_1d(one.target)) for one in batch]
-    wanted = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-100).to(device)
+    wanted = _stack([torch.from_numpy(np.atleast_1d(one.target)) for one in batch], -100, device)
     with _autocast(device, low_precision):
-        logits = network(ids, mask)
+        logits = _call(network, ids, mask, types)
     loss: torch.Tensor = torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), wanted.flatten())
     return loss
+
+
+def _stack(rows: list[torch.Tensor], filling: int, device: torch.device) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filling).to(device)
+
+
+def _call(network: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+    """The network on those of the three that it takes; its attribute `inputs` says whether it takes types."""
+    logits: torch.Tensor = network(ids, mask, types) if len(network.inputs) == 3 else network(ids, mask)  # type: ignore[arg-type]
+    return logits
 
 
 def _autocast(device: torch.device, on: bool) -> torch.autocast:
