@@ -123,7 +123,7 @@ def table(split: str, examples: Sequence[Labelled], answers: Sequence[Answers], 
         f"learning rate {plan['learning_rate']}, batch {plan['batch_size']}, dev F1 of the epochs {facts['dev_scores']}, "
         f"epoch {facts['best_epoch']} kept, trained in {facts['seconds']} s ({facts['trained_in']}).",
         f"- merge rule on dev: {facts['merge_dev_scores']}, chosen: {facts['merge']}; served in {facts['precision']}: "
-        f"fp32 {facts['fp32']}, int8 {facts['int8']}.",
+        f"{', '.join(f'{form} {facts[form]}' for form in ('fp32', 'int8', 'int8-mixed') if form in facts)}.",
         "",
     ]
     return "\n".join(lines)
