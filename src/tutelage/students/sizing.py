@@ -57,10 +57,14 @@ class Plan:
 
 
 def plan(settings: FineTuning, n: int, width: int) -> Plan:
-    """The plan for n texts and a base of `width`: few texts take more epochs, wide bases smaller steps."""
+    """The plan for n texts and a base of `width`: few texts take more epochs, many texts and wide bases smaller steps.
+
+    Measured on dev with MiniLM: 500 passages 2e-4 in batches of 8 (1e-4: slower, no better); 9,000 short texts 1e-4 in
+    batches of 16 (accuracy 0.936; 2e-4 in batches of 32: 0.930; 5e-5: 0.931; ten epochs or smoothed labels: 0.933).
+    """
     epochs = settings.epochs or max(2, round(PACE[settings.effort] * min(20, 4 + math.ceil(800 / n))))
-    rate = settings.learning_rate or (2e-4 if width <= 512 else 5e-5)
-    size = settings.batch_size or (8 if n < 1000 else 16 if n < 5000 else 32)
+    rate = settings.learning_rate or (5e-5 if width > 512 else 2e-4 if n < 1000 else 1e-4)
+    size = settings.batch_size or (8 if n < 1000 else 16)
     return Plan(epochs, rate, size, patience=max(3, epochs // 2), seed=settings.seed)
 
 
