@@ -60,7 +60,7 @@ def plan(settings: FineTuning, n: int, width: int) -> Plan:
     """The plan for n texts and a base of `width`: few texts take more epochs, many texts and wide bases smaller steps.
 
     Measured on dev with MiniLM: 500 passages 2e-4 in batches of 8 (1e-4: slower, no better); 9,000 short texts 1e-4 in
-    batches of 16 (accuracy 0.936; 2e-4 in batches of 32: 0.930; 5e-5: 0.931; ten epochs or smoothed labels: 0.933).
+    batches of 16 (accuracy 0.936; 2e-4 in batches of 32: 0.930; 5e-5: 0.931; ten epochs with smoothed labels: 0.933).
     """
     epochs = settings.epochs or max(2, round(PACE[settings.effort] * min(20, 4 + math.ceil(800 / n))))
     rate = settings.learning_rate or (5e-5 if width > 512 else 2e-4 if n < 1000 else 1e-4)
