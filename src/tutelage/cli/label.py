@@ -110,12 +110,16 @@ def _count(project: Project, split: str) -> int:
 
 
 def describe(report: TeachReport) -> str:
-    """The report as lines for people."""
+    """The report as lines for people; what did not happen is not mentioned."""
     cost = "price unknown" if report.dollars is None else f"${report.dollars:.4f}"
-    text = (
-        f"{report.source}: {report.answered} labels from {report.asked} questions in {report.seconds:.0f} s ({cost}), "
-        f"{report.skipped} had one already, {report.reused} taken from stored answers, {report.failed} failed"
+    parts = [f"{report.answered} labels from {report.asked} questions in {report.seconds:.0f} s, {cost}"]
+    others = (
+        (report.skipped, "labelled before"),
+        (report.reused, "taken from stored answers"),
+        (report.failed, "failed"),
     )
+    parts += [f"{count} {what}" for count, what in others if count]
+    text = f"{report.source.removeprefix('teacher:')}: {', '.join(parts)}"
     return "\n".join([text, *(f"  {count} x {line}" for line, count in report.errors)])
 
 

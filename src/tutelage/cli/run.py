@@ -71,7 +71,7 @@ def _label(project: Project, chosen: Sequence[Candidate], budget: float | None) 
     try:
         for split in ("train", "dev"):
             report = label_with_teacher(project, split, TeachOptions(budget=budget))
-            _say(describe_labels(report))
+            _say(f"{split}: {describe_labels(report)}")
             if report.problem:
                 raise report.problem
     except TutelageError as error:
