@@ -82,6 +82,8 @@ def main() -> int:
     parser.add_argument("--only", choices=list(WANTED), help="one data set")
     parser.add_argument("--learning-rate", type=float, help="of the encoder; default: sized from the data")
     parser.add_argument("--batch-size", type=int, help="of the encoder; default: sized from the data")
+    parser.add_argument("--epochs", type=int, help="of the encoder; default: sized from the data")
+    parser.add_argument("--encoder-only", action="store_true", help="fit nothing but the fine-tuned encoder")
     parser.add_argument("--dev", action="store_true", help="score on dev, write no log")
     given = parser.parse_args()
     base = Path(given.base).expanduser().resolve()
@@ -101,7 +103,10 @@ def main() -> int:
             "linear": linear,
         }
         if "encoder" in WANTED[name] and not given.skip_encoder:
-            candidates["encoder"] = partial(encoder, given.learning_rate, given.batch_size)
+            chosen = {"learning_rate": given.learning_rate, "batch_size": given.batch_size, "epochs": given.epochs}
+            candidates["encoder"] = partial(encoder, chosen)
+        if given.encoder_only:
+            candidates = {name: fit for name, fit in candidates.items() if name == "encoder"}
         results = [measured(candidate, fit, data, str(base)) for candidate, fit in candidates.items()]
         text = table(data, split, results, base.name)
         print(text, flush=True)
@@ -162,8 +167,8 @@ def linear(data: Data, base: str, folder: Path) -> Fitted:
     return Fitted(answers_of(student), note)
 
 
-def encoder(learning_rate: float | None, batch_size: int | None, data: Data, base: str, folder: Path) -> Fitted:
-    student = EncoderStudent(task(data), EncoderSettings(base, learning_rate=learning_rate, batch_size=batch_size))
+def encoder(chosen: dict[str, Any], data: Data, base: str, folder: Path) -> Fitted:
+    student = EncoderStudent(task(data), EncoderSettings(base, **chosen))
     facts = fit_student(student, data, folder)
     folder.joinpath("saved").mkdir()
     student.save(folder / "saved")
