@@ -12,7 +12,7 @@ import click
 
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
-from tutelage.evaluation.candidates import candidate, teacher_name
+from tutelage.evaluation.candidates import candidate, close, teacher_name
 from tutelage.labels.teach import TeachEstimate, TeachOptions, TeachReport, dry_run, teach
 from tutelage.project import Project
 from tutelage.types import SPLITS, Example, Predictor, Split
@@ -82,8 +82,7 @@ async def _teach(
         return await teach(project, predictor, examples, options, fingerprint=fingerprint, progress=tell, stop=stop)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        if close := getattr(predictor, "close", None):
-            await close()
+        await close(predictor)
 
 
 def _estimate(project: Project, split: str, options: TeachOptions) -> TeachEstimate:
@@ -91,8 +90,7 @@ def _estimate(project: Project, split: str, options: TeachOptions) -> TeachEstim
     try:
         return dry_run(project, predictor, _examples(project, split), options)
     finally:
-        if close := getattr(predictor, "close", None):
-            asyncio.run(close())
+        asyncio.run(close(predictor))
 
 
 def _splits(split: str) -> list[Split]:

@@ -15,7 +15,7 @@ import click
 from tutelage.cli.options import project_options
 from tutelage.cli.progress import progress
 from tutelage.errors import DataError
-from tutelage.evaluation.candidates import candidate
+from tutelage.evaluation.candidates import candidate, close
 from tutelage.labels.splitting import canonical_input, example_id
 from tutelage.project import Project
 from tutelage.types import Input, OneByOne, Prediction, Predictor
@@ -87,8 +87,7 @@ async def _predict(predictor: Predictor, fields: Sequence[str], lines: IO[str], 
             async for id, prediction in _answers(predictor, chunk):
                 write(id, prediction)
     finally:
-        if close := getattr(predictor, "close", None):
-            await close()
+        await close(predictor)
 
 
 async def _answers(

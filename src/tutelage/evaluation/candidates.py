@@ -65,3 +65,9 @@ def teacher_name(project: Project) -> str:
     if not project.file.teacher:
         raise TaskFileError('task.toml names no teacher. Set: teacher = "NAME" of one of the candidates.')
     return project.file.teacher
+
+
+async def close(predictor: Predictor) -> None:
+    """Let go of what a predictor holds (connections, a model's server); most hold nothing and have no `close`."""
+    if closing := getattr(predictor, "close", None):
+        await closing()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tutelage.errors import DataError
-from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.candidates import Candidate, close
 from tutelage.evaluation.latency import Latency, from_seconds, measure
 from tutelage.project import Project
 from tutelage.store import Origin
@@ -93,8 +93,7 @@ async def evaluate(
             project.store.measurements.put(key, examples.split, facts)
         return len(missing)
     finally:
-        if close := getattr(predictor, "close", None):
-            await close()
+        await close(predictor)
 
 
 async def _measured(

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tutelage.errors import TutelageError
+from tutelage.evaluation.candidates import close
 from tutelage.gateway.wire import WireError, completion, read_input, read_request
 from tutelage.tasks import Task
 from tutelage.types import Predictor
@@ -41,8 +42,7 @@ def make_app(task: Task, predictors: Mapping[str, Predictor]) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         for predictor in predictors.values():
-            if close := getattr(predictor, "close", None):
-                await close()
+            await close(predictor)
 
     routes = [
         Route("/v1/chat/completions", chat, methods=["POST"]),
