@@ -102,8 +102,8 @@ async def answered(candidate: Predictor, examples: Sequence[Labelled]) -> Answer
 def table(split: str, examples: Sequence[Labelled], answers: Sequence[Answers], facts: dict[str, Any]) -> str:
     gold, n = [one.value for one in examples], len(examples)
     *shelf, tagger = answers
-    best = max(shelf, key=lambda one: estimate(f1(gold, one.values), n).value)
-    score, ahead = estimate(f1(gold, tagger.values), n), difference(f1(gold, tagger.values), f1(gold, best.values), n)
+    best = max(shelf, key=lambda one: estimate(f1(TASK, gold, one.values), n).value)
+    score, ahead = estimate(f1(TASK, gold, tagger.values), n), difference(f1(TASK, gold, tagger.values), f1(TASK, gold, best.values), n)
     lines = [
         f"\n## characters, {datetime.now(UTC):%Y-%m-%d}: litbank_characters {split}, {n} passages, strict matching\n",
         "| candidate | F1 (95 % interval) | precision | recall | passages/s |",

@@ -10,7 +10,10 @@ from tutelage.evaluation.latency import from_seconds
 from tutelage.evaluation.metrics import METRICS
 from tutelage.evaluation.results import Answered, Difference, Report, Row, pareto_front
 from tutelage.registry import Role
+from tutelage.tasks.strings import StringsTask
 from tutelage.types import Prediction
+
+TASK = StringsTask("t", ("text",), "")
 
 METRIC_NAMES = ("f1", "precision", "recall", "alias_f1")
 NAMES = (
@@ -70,7 +73,7 @@ def stories(n: int = 40, seed: int = 1) -> tuple[Report, list[Answered]]:
     inputs = [{"text": _story(names, at)} for at, names in enumerate(gold)]
     found = {name: [_answer(chance, names, share) for names in gold] for name, _, _, share, _, _ in CANDIDATES}
     statistics = {
-        name: {metric: METRICS.load(metric)(gold, [p.value for p in predictions]) for metric in METRIC_NAMES}
+        name: {metric: METRICS.load(metric)(TASK, gold, [p.value for p in predictions]) for metric in METRIC_NAMES}
         for name, predictions in found.items()
     }
     teacher = CANDIDATES[0][0]

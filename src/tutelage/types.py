@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Input: TypeAlias = Mapping[str, str]
 """The task's input fields by name."""
 
-Value: TypeAlias = str | list[str]
-"""An answer: a string for `label`, a list of strings for `strings`."""
+Value: TypeAlias = str | list[str] | dict[str, Any]
+"""An answer: a string for `label` and `text`, a list of strings for `strings` and `labels`, JSON by field for `record`."""
 
 Split: TypeAlias = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -78,7 +78,9 @@ class Prediction:
     """An answer of a predictor. A failed one has `value` None and says why in `error`; it counts as wrong.
 
     `confidence` is raw, in [0, 1], or None where the predictor has none. `note` says what was mended on the way
-    (repairs asked for, ungrounded strings dropped).
+    (repairs asked for, ungrounded strings dropped). `signals` are all raw confidences in [0, 1] that the predictor has,
+    by name (`mean_probability`, `agreement`, `verbalised`, ...); `confidence` is one of them. `parts` is the confidence of
+    each part of the answer: of a record's fields by name, of strings and labels by the string.
     """
 
     value: Value | None
@@ -87,6 +89,8 @@ class Prediction:
     source: str = ""
     error: str | None = None
     note: str | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable

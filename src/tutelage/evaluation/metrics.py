@@ -1,6 +1,6 @@
 """Metrics: how right an answer is.
 
-A metric takes the gold values and the predicted values of the same examples and returns a `Statistic`: its value under
+A metric takes the task, the gold values and the predicted values of the same examples and returns a `Statistic`: its value under
 any weighting of the examples, so that it can be bootstrapped. A failed prediction is None and scores 0.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.registry import Table
+from tutelage.tasks import Task
 from tutelage.tasks.matching import matches, same, same_person
 from tutelage.types import Value
 
@@ -60,7 +61,7 @@ class MacroF1:
         return float((2 * right[present] / total[present]).mean())
 
 
-Metric: TypeAlias = Callable[[Sequence[Value], Answers], Statistic]
+Metric: TypeAlias = Callable[[Task, Sequence[Value], Answers], Statistic]
 
 METRICS = Table(
     "metrics",
@@ -79,12 +80,12 @@ METRICS = Table(
 )
 
 
-def accuracy(gold: Sequence[Value], predicted: Answers) -> Mean:
+def accuracy(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of answers equal to the gold label."""
     return Mean(np.array([g == p for g, p in zip(gold, predicted, strict=True)], dtype=np.float64))
 
 
-def macro_f1(gold: Sequence[Value], predicted: Answers) -> MacroF1:
+def macro_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> MacroF1:
     """F1 of every class, averaged over classes: rare classes count as much as frequent ones."""
     names = sorted({str(v) for v in gold} | {str(v) for v in predicted if v is not None})
     number = {name: at for at, name in enumerate(names)}
@@ -97,7 +98,7 @@ def macro_f1(gold: Sequence[Value], predicted: Answers) -> MacroF1:
     )
 
 
-def precision(gold: Sequence[Value], predicted: Answers) -> Mean:
+def precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of the predicted strings that are in gold, per example, averaged over examples (strict matching).
 
     Both lists empty: 1. Exactly one of them empty: 0 (so precision, recall and F1 agree that the answer is wrong).
@@ -105,32 +106,32 @@ def precision(gold: Sequence[Value], predicted: Answers) -> Mean:
     return Mean(_strings(gold, predicted, same)[:, 0])
 
 
-def recall(gold: Sequence[Value], predicted: Answers) -> Mean:
+def recall(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of the gold strings that were predicted, per example, averaged; empty lists as in `precision`."""
     return Mean(_strings(gold, predicted, same)[:, 1])
 
 
-def f1(gold: Sequence[Value], predicted: Answers) -> Mean:
+def f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Harmonic mean of an example's precision and recall, averaged over examples; empty lists as in `precision`."""
     return Mean(_strings(gold, predicted, same)[:, 2])
 
 
-def exact_match(gold: Sequence[Value], predicted: Answers) -> Mean:
+def exact_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of examples whose list holds just the gold strings (strict matching, any order)."""
     return Mean((_strings(gold, predicted, same)[:, 2] == 1).astype(np.float64))
 
 
-def alias_precision(gold: Sequence[Value], predicted: Answers) -> Mean:
+def alias_precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`precision` where "Oliver" meets "Oliver the Owl" (see `tasks.matching.same_person`)."""
     return Mean(_strings(gold, predicted, same_person)[:, 0])
 
 
-def alias_recall(gold: Sequence[Value], predicted: Answers) -> Mean:
+def alias_recall(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`recall` under alias-aware matching."""
     return Mean(_strings(gold, predicted, same_person)[:, 1])
 
 
-def alias_f1(gold: Sequence[Value], predicted: Answers) -> Mean:
+def alias_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`f1` under alias-aware matching."""
     return Mean(_strings(gold, predicted, same_person)[:, 2])
 

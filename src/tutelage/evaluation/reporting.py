@@ -67,7 +67,7 @@ def _score(
             continue
         predictions, facts = found
         values = [p.value for p in predictions]
-        statistics = {name: METRICS.load(name)(gold, values) for name in project.task.metrics}
+        statistics = {name: METRICS.load(name)(project.task, gold, values) for name in project.task.metrics}
         scored.append(_Scored(candidate, predictions, latency_of(candidate, predictions, facts), statistics))
     return scored, skipped
 

@@ -228,9 +228,9 @@ def _label(task: Task, value: Any, input: Input) -> Value | None:
         value = json.dumps(value)
     if isinstance(value, str) and task.output != "label":
         value = _listed(value)
-    label, missing = task.settle(task.canonical(value), input)
-    if missing:
-        raise _BadValue(f"the label {missing[0]!r} does not occur in the text")
+    label, _, misfit = task.settle(canonical := task.canonical(value), input)
+    if label != canonical:
+        raise _BadValue(f"the label does not fit its input ({misfit})")
     if not _is_unicode(json.dumps(label, ensure_ascii=False)):
         raise _BadValue("the label has half of a surrogate pair, which is no character")
     return label

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from tutelage.tasks.file import Price
 from tutelage.types import Usage
@@ -14,8 +14,9 @@ from tutelage.types import Usage
 T = TypeVar("T")
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
-Structured: TypeAlias = Literal["schema", "json", "none"]
-"""How an answer is bound to JSON: by its schema, to any JSON object, or by the words of the prompt alone."""
+Structured: TypeAlias = Literal["schema", "json", "tool", "choice", "regex", "none"]
+"""How an answer is bound: to JSON by its schema, to any JSON object, to the arguments of a tool call, to one of some texts,
+to a regular expression, or by the words of the prompt alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +27,53 @@ class Message:
 
 @dataclass(frozen=True)
 class Params:
-    """How to generate. `schema` is the JSON Schema of the answer, `logprobs` asks for the tokens' log probabilities."""
+    """How to generate. `schema` is the JSON Schema of the answer, `choices` the texts that "choice" allows, `pattern` the
+    regular expression of "regex"; `logprobs` asks for the tokens' log probabilities."""
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    structured: Structured = "schema"
     schema: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
     logprobs: bool = False
+
+
+class Token(NamedTuple):
+    """One generated token: its text and the natural logarithm of its probability."""
+
+    text: str
+    logprob: float
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's answer. `finish_reason` is "length" when it was cut at `max_tokens`; `logprobs` are natural logarithms."""
+    """A model's answer. `finish_reason` is "length" when it was cut at `max_tokens`; `tokens` are those of `text`, in order,
+    None where the model does not give them."""
 
     text: str
     usage: Usage
     model: str
     finish_reason: str = "stop"
-    logprobs: tuple[float, ...] | None = None
+    tokens: tuple[Token, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many calls at a time are worth making, and how long a prompt may be to be worth sending."""
+    """How many calls at a time are worth making, and how long a prompt may be to be worth sending.
+
+    `context` is the model's window in tokens, prompt and answer together, None where it is not known.
+    """
 
     concurrency: int = 8
     max_characters: int = 4_000_000
     """About a million tokens: more than known models take."""
+    context: int | None = None
 
 
 @runtime_checkable
@@ -67,6 +86,10 @@ class ChatModel(Protocol):
 
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply. Raises ModelError when there is none; its `retryable` and `fatal` say what asking again can do."""
+        ...
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        """The tokens of a prompt: exact where the model's tokenizer is at hand, else an estimate that is rather too high."""
         ...
 
     async def close(self) -> None:
@@ -85,7 +108,6 @@ class ModelSettings:
     model: str
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    structured: Structured = "schema"
     timeout: float | None = None
     max_retries: int = 4
     context: int = 4096

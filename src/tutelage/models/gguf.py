@@ -24,6 +24,7 @@ from tutelage import settings as environment
 from tutelage.errors import DataError, ModelError
 from tutelage.models.chat import Limits, Message, ModelSettings, Params, Reply
 from tutelage.models.openai import OpenAIChat
+from tutelage.models.prices import estimated_prompt_tokens
 
 TIMEOUT = 600.0
 """Seconds for one answer: a full context takes minutes on few cores."""
@@ -44,7 +45,9 @@ class GgufChat:
         self.path = settings.folder / Path(settings.model).expanduser()
         _check(self.path)
         self._settings = settings
-        self._limits = Limits(concurrency=1, max_characters=settings.context * CHARACTERS_PER_TOKEN)
+        self._limits = Limits(
+            concurrency=1, max_characters=settings.context * CHARACTERS_PER_TOKEN, context=settings.context
+        )
         self._lock = threading.Lock()
         self._server: subprocess.Popen[str] | None = None
         self._chat: OpenAIChat | None = None
@@ -63,6 +66,9 @@ class GgufChat:
         if chat is None:
             chat = await asyncio.to_thread(self._start)
         return await chat.complete(messages, params)
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return estimated_prompt_tokens(messages)
 
     async def close(self) -> None:
         chat, server, self._chat, self._server = self._chat, self._server, None, None

@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletion
 
 from tutelage import settings
 from tutelage.errors import ModelError, UsageError
-from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply
+from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply, Structured, Token
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
 from tutelage.types import Usage
 
@@ -73,6 +73,9 @@ class OpenAIChat:
             retryable=True,
         )
 
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return estimated_prompt_tokens(messages)
+
     async def close(self) -> None:
         if client := self._client.take():
             await client.close()
@@ -111,12 +114,12 @@ class OpenAIChat:
             "seed": params.seed,
             "logprobs": params.logprobs or None,
         }
-        if params.schema is not None and self._settings.structured != "none":
-            body["response_format"] = self._response_format(params.schema)
+        if params.schema is not None and params.structured in ("schema", "json"):
+            body["response_format"] = self._response_format(params.structured, params.schema)
         return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
 
-    def _response_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        if self._settings.structured == "json":
+    def _response_format(self, structured: Structured, schema: Mapping[str, Any]) -> dict[str, Any]:
+        if structured == "json":
             return {"type": "json_object"}
         asked = _without_lengths(schema) if "response_format" in self._refused else schema
         return {"type": "json_schema", "json_schema": {"name": "answer", "schema": asked, "strict": True}}
@@ -128,9 +131,9 @@ class OpenAIChat:
             raise ModelError(f"The model {self.name!r} refused: {_line(choice.message.refusal)}")
         usage = _usage(completion, messages, text)
         usage = replace(usage, dollars=cost(self._settings.price, usage))
-        tokens = choice.logprobs.content if choice.logprobs else None
-        logprobs = tuple(token.logprob for token in tokens) if tokens else None
-        return Reply(text, usage, completion.model or self.name, choice.finish_reason or "stop", logprobs)
+        found = choice.logprobs.content if choice.logprobs else None
+        tokens = tuple(Token(token.token, token.logprob) for token in found) if found else None
+        return Reply(text, usage, completion.model or self.name, choice.finish_reason or "stop", tokens)
 
     def _explained(self, error: openai.OpenAIError) -> ModelError:
         """`error` as one line for people."""

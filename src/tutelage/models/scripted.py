@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from tutelage.errors import ModelError
-from tutelage.models.chat import Limits, Message, Params, Reply
+from tutelage.models.chat import Limits, Message, Params, Reply, Token
+from tutelage.models.prices import estimated_prompt_tokens
 from tutelage.types import Usage
 
 Answer: TypeAlias = str | Reply | ModelError
@@ -33,12 +34,12 @@ class ScriptedModel:
         *,
         name: str = "scripted",
         usage: Usage = USAGE,
-        logprobs: tuple[float, ...] | None = None,
+        tokens: Sequence[Token] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.calls: list[Call] = []
         self.closed = False
-        self._answers, self._name, self._usage, self._logprobs = answers, name, usage, logprobs
+        self._answers, self._name, self._usage, self._tokens = answers, name, usage, tokens
         self._limits = limits or Limits()
 
     @property
@@ -57,7 +58,11 @@ class ScriptedModel:
             raise answer
         if isinstance(answer, Reply):
             return answer
-        return Reply(answer, self._usage, self._name, logprobs=self._logprobs if params.logprobs else None)
+        tokens = tuple(self._tokens) if self._tokens and params.logprobs else None
+        return Reply(answer, self._usage, self._name, tokens=tokens)
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return estimated_prompt_tokens(messages)
 
     async def close(self) -> None:
         self.closed = True

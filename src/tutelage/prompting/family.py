@@ -19,7 +19,6 @@ def build_prompted(name: str, settings: PromptedSettings, project: Project) -> P
         model=settings.model,
         base_url=settings.base_url,
         api_key_env=settings.api_key_env,
-        structured=settings.structured,
         timeout=settings.timeout,
         max_retries=settings.max_retries,
         context=settings.context,

@@ -17,10 +17,11 @@ from pydantic import Field
 from tutelage.errors import AnswerError, ModelError
 from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply, Structured
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
-from tutelage.prompting.template import Template, repair, ungrounded
+from tutelage.prompting.template import Template, repair
 from tutelage.tasks import Task
+from tutelage.tasks.base import Settled
 from tutelage.tasks.file import Price
-from tutelage.types import Input, Labelled, Prediction, Usage, Value, digest
+from tutelage.types import Input, Labelled, Prediction, Usage, digest
 
 REPAIR_TOKENS = 100
 """An estimate of what one message of repair is billed as."""
@@ -66,8 +67,7 @@ class Estimate(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    value: Value
-    missing: list[str]
+    settled: Settled
     reply: Reply
 
 
@@ -78,7 +78,7 @@ class _Talk:
     messages: list[Message]
     replies: list[Reply] = field(default_factory=list)
     best: _Answer | None = None
-    asked_to_ground: bool = False
+    asked_to_fit: bool = False
 
 
 class Prompted:
@@ -104,6 +104,7 @@ class Prompted:
         self._params = Params(
             max_tokens=self.settings.max_tokens,
             temperature=self.settings.temperature,
+            structured=self.settings.structured,
             schema=task.schema(),
             logprobs=self.settings.logprobs,
         )
@@ -182,8 +183,9 @@ class Prompted:
             talk.messages += [Message("assistant", reply.text), repair(problem)]
         if talk.best is None:
             return self._failed(problem or "", talk.replies, time.perf_counter() - start)
-        value, missing, last = talk.best
-        return Prediction(value, _confidence(last), _summed(talk.replies), self.source, None, _note(talk, missing))
+        settled, last = talk.best
+        note = _note(talk, settled.note)
+        return Prediction(settled.value, _confidence(last), _summed(talk.replies), self.source, None, note)
 
     def _judge(self, talk: _Talk, reply: Reply, input: Input) -> str | None:
         """What is wrong with `reply` and worth asking again for, or None. Keeps the newest answer that can be used."""
@@ -193,12 +195,12 @@ class Prompted:
             if reply.finish_reason == "length":
                 return f"The answer was cut off at max_tokens = {self.settings.max_tokens}: it must be shorter."
             return str(error)
-        kept, missing = self.task.settle(value, input)
-        talk.best = _Answer(kept, missing, reply)
-        if not missing or talk.asked_to_ground:
+        settled = self.task.settle(value, input)
+        talk.best = _Answer(settled, reply)
+        if settled.problem is None or talk.asked_to_fit:
             return None
-        talk.asked_to_ground = True
-        return ungrounded(missing)
+        talk.asked_to_fit = True
+        return settled.problem
 
     def _failed(self, problem: str, replies: Sequence[Reply], seconds: float) -> Prediction:
         nothing = Usage(dollars=None if self.price is None else 0.0)
@@ -221,14 +223,12 @@ def _summed(replies: Sequence[Reply]) -> Usage:
 
 def _confidence(reply: Reply) -> float | None:
     """The geometric mean of the tokens' probabilities, where the model gave them."""
-    if not reply.logprobs:
+    if not reply.tokens:
         return None
-    return min(1.0, math.exp(sum(reply.logprobs) / len(reply.logprobs)))
+    return min(1.0, math.exp(sum(token.logprob for token in reply.tokens) / len(reply.tokens)))
 
 
-def _note(talk: _Talk, missing: list[str]) -> str | None:
+def _note(talk: _Talk, misfit: str | None) -> str | None:
     repairs = len(talk.replies) - 1
     parts = [f"{repairs} repair{'s' if repairs > 1 else ''}"] if repairs else []
-    if missing:
-        parts.append(f"dropped, not in the text: {json.dumps(missing, ensure_ascii=False)}")
-    return "; ".join(parts) or None
+    return "; ".join(parts + ([misfit] if misfit else [])) or None

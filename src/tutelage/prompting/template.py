@@ -57,11 +57,3 @@ def answer_format(task: Task) -> str:
 def repair(problem: str) -> Message:
     """Asks again after an answer that does not fit."""
     return Message("user", f"{problem} Answer again, only with the JSON.")
-
-
-def ungrounded(missing: list[str]) -> str:
-    """What is wrong with an answer that holds strings which are not in the text."""
-    return (
-        f"These are not in the text: {json.dumps(missing, ensure_ascii=False)}. Leave out what is not there and copy "
-        "the rest exactly as it is written."
-    )

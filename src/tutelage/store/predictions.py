@@ -39,6 +39,8 @@ class PredictionTable:
                 "error": p.error,
                 "note": p.note,
                 "created": time,
+                "signals": canonical_json(p.signals) if p.signals else None,
+                "parts": canonical_json(p.parts) if p.parts else None,
             }
             for example_id, p in predictions
         ]
@@ -58,7 +60,16 @@ class PredictionTable:
                         row.input_tokens, row.output_tokens, row.dollars, row.seconds, row.cached_input_tokens
                     )
                     value = None if row.value is None else json.loads(row.value)
-                    found[row.example_id] = Prediction(value, row.confidence, usage, row.source, row.error, row.note)
+                    found[row.example_id] = Prediction(
+                        value,
+                        row.confidence,
+                        usage,
+                        row.source,
+                        row.error,
+                        row.note,
+                        json.loads(row.signals or "{}"),
+                        json.loads(row.parts or "{}"),
+                    )
         return found
 
 

@@ -63,6 +63,8 @@ predictions = Table(
     Column("error", Text),
     Column("note", Text),
     Column("created", String(32), nullable=False),
+    Column("signals", Text),
+    Column("parts", Text),
 )
 
 runs = Table(
@@ -96,6 +98,15 @@ spend = Table(
     Index("spend_account", "account"),
 )
 
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("source", String(300), primary_key=True),
+    Column("candidate", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
 _LOCK = 7405815
 
 _version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
@@ -105,7 +116,15 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first]
+def _second(connection: Connection) -> None:
+    """Predictions remember all their confidences; prompts are kept by version."""
+    metadata.create_all(connection)  # what is missing
+    present = {column["name"] for column in inspect(connection).get_columns("predictions")}
+    for name in sorted({"signals", "parts"} - present):
+        connection.execute(text(f"ALTER TABLE predictions ADD COLUMN {name} TEXT"))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

@@ -6,12 +6,20 @@ import json
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tutelage.errors import AnswerError
 from tutelage.types import Input, Value
 
 _FENCE = re.compile(r"^```[\w-]*\s*\n(.*?)\n?```$", re.DOTALL)
+
+
+class Settled(NamedTuple):
+    """An answer that can be used. `problem` tells the model what does not fit and how to mend it, `note` the reader."""
+
+    value: Value
+    problem: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,11 @@ class Task(ABC):
     metric: str = ""
 
     output: ClassVar[str]
-    metrics: ClassVar[tuple[str, ...]]
-    """Names of the metrics that apply, the default first."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that apply, the default first."""
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
@@ -46,9 +57,9 @@ class Task(ABC):
     def canonical(self, value: Any) -> Value:
         """The one form of equal values. Raises AnswerError when `value` is not an answer of this task."""
 
-    def settle(self, value: Value, input: Input) -> tuple[Value, list[str]]:
-        """`value` as far as it fits this very input, and the parts that do not (none for most kinds)."""
-        return value, []
+    def settle(self, value: Value, input: Input) -> Settled:
+        """`value` as far as it fits this very input, and what does not fit (nothing for most kinds)."""
+        return Settled(value)
 
     def input_text(self, input: Input) -> str:
         """The input as one text for models that read plain text: the only field, or `field: text` paragraphs."""

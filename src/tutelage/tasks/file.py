@@ -79,11 +79,12 @@ class TaskFile(_Strict):
             if key not in known:
                 raise TaskFileError(f"{key!r} does not go with output = {self.output!r}. Remove it.")
             extra[key] = tuple(value) if isinstance(value, list) else value
-        if self.metric and self.metric not in kind.metrics:
+        task = kind(self.name, tuple(self.fields), self.instructions.strip(), **extra)
+        if self.metric and self.metric not in task.metrics:
             raise TaskFileError(
-                f"metric = {self.metric!r} does not go with output = {self.output!r}. Known: {', '.join(kind.metrics)}."
+                f"metric = {self.metric!r} does not go with output = {self.output!r}. Known: {', '.join(task.metrics)}."
             )
-        return kind(self.name, tuple(self.fields), self.instructions.strip(), self.metric or kind.metrics[0], **extra)
+        return dataclasses.replace(task, metric=self.metric or task.metrics[0])
 
 
 def read_task_file(path: Path) -> TaskFile:

@@ -20,7 +20,10 @@ class LabelTask(Task):
     labels: tuple[str, ...] = ()
 
     output: ClassVar[str] = "label"
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("accuracy", "macro_f1")
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:

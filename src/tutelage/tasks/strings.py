@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tutelage.errors import AnswerError
-from tutelage.tasks.base import Task, read_json
+from tutelage.tasks.base import Settled, Task, read_json
 from tutelage.tasks.matching import find, normal
 from tutelage.types import Input, Value
 
@@ -24,15 +24,10 @@ class StringsTask(Task):
     grounded: bool = False
 
     output: ClassVar[str] = "strings"
-    metrics: ClassVar[tuple[str, ...]] = (
-        "f1",
-        "precision",
-        "recall",
-        "exact_match",
-        "alias_f1",
-        "alias_precision",
-        "alias_recall",
-    )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("f1", "precision", "recall", "exact_match", "alias_f1", "alias_precision", "alias_recall")
 
     @property
     def key(self) -> str:
@@ -70,10 +65,15 @@ class StringsTask(Task):
                 kept.setdefault(normal(spelling), spelling)
         return list(kept.values())
 
-    def settle(self, value: Value, input: Input) -> tuple[Value, list[str]]:
-        """For a grounded task, the strings found in the text and those that are not; else all of them."""
-        if not self.grounded:
-            return value, []
+    def settle(self, value: Value, input: Input) -> Settled:
+        """For a grounded task, the strings that are found in the text; else all of them."""
         text = "\n".join(input[field] for field in self.fields)
-        missing = [item for item in value if find(text, item) is None]
-        return [item for item in value if item not in missing], missing
+        missing = [item for item in value if find(text, item) is None] if self.grounded else []
+        if not missing:
+            return Settled(value)
+        shown = json.dumps(missing, ensure_ascii=False)
+        return Settled(
+            [item for item in value if item not in missing],
+            f"These are not in the text: {shown}. Leave out what is not there and copy the rest exactly as it is written.",
+            f"dropped, not in the text: {shown}",
+        )

@@ -9,6 +9,9 @@ from scipy.stats import binomtest
 from tutelage.evaluation import intervals
 from tutelage.evaluation.intervals import Estimate, difference, estimate
 from tutelage.evaluation.metrics import Mean, accuracy, macro_f1
+from tutelage.tasks.strings import StringsTask
+
+TASK = StringsTask("t", ("text",), "")
 
 
 def random_scores(n: int, seed: int, a: float = 4.0, b: float = 1.0) -> Mean:
@@ -58,13 +61,13 @@ def test_equal_scores_between_0_and_1_are_no_certainty() -> None:
 
 def test_a_perfect_macro_f1_is_as_uncertain_as_a_perfect_accuracy() -> None:
     gold = ["a", "b"] * 10
-    assert estimate(macro_f1(gold, gold), 20) == estimate(accuracy(gold, gold), 20)
+    assert estimate(macro_f1(TASK, gold, gold), 20) == estimate(accuracy(TASK, gold, gold), 20)
 
 
 def test_equal_answers_differ_by_exactly_nothing() -> None:
     same = random_scores(30, 3)
     assert difference(same, same, 30) == Estimate(0.0, 0.0, 0.0)
-    labels = macro_f1(["a", "b", "a"], ["a", "b", None])
+    labels = macro_f1(TASK, ["a", "b", "a"], ["a", "b", None])
     assert difference(labels, labels, 3) == Estimate(0.0, 0.0, 0.0)
 
 
@@ -87,9 +90,9 @@ def test_one_and_two_examples(gold: list[str]) -> None:
     n = len(gold)
     for found in (gold, [None] * n, ["b"] * n):
         for metric in (accuracy, macro_f1):
-            one = estimate(metric(gold, found), n)
+            one = estimate(metric(TASK, gold, found), n)
             assert 0 <= one.low <= one.value <= one.high <= 1
-            paired = difference(metric(gold, found), metric(gold, gold), n)
+            paired = difference(metric(TASK, gold, found), metric(TASK, gold, gold), n)
             assert -1 <= paired.low <= paired.value <= paired.high <= 1
 
 

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from tutelage.evaluation.metrics import METRICS, Mean, Statistic, accuracy, f1, macro_f1, precision, recall
+from tutelage.tasks.strings import StringsTask
 from tutelage.types import Value
+
+TASK = StringsTask("t", ("text",), "")
 
 CLASSES = st.sampled_from(["a", "b", "c", "déjà vu"])
 LABELLED = st.lists(st.tuples(CLASSES, st.none() | CLASSES), min_size=1, max_size=40)
@@ -24,7 +27,7 @@ def whole(statistic: Statistic, n: int) -> float:
 
 
 def scores(name: str, gold: Value, found: Value | None) -> float:
-    return whole(METRICS.load(name)([gold], [found]), 1)
+    return whole(METRICS.load(name)(TASK, [gold], [found]), 1)
 
 
 @given(LABELLED)
@@ -32,22 +35,22 @@ def test_accuracy_and_macro_f1_are_scikit_learns_with_failures_of_no_class(pairs
     gold, found = [g for g, _ in pairs], [p for _, p in pairs]
     as_text = ["(failed)" if p is None else p for p in found]
     classes = sorted({*gold, *(p for p in found if p is not None)})
-    assert whole(accuracy(gold, found), len(gold)) == pytest.approx(accuracy_score(gold, as_text))
+    assert whole(accuracy(TASK, gold, found), len(gold)) == pytest.approx(accuracy_score(gold, as_text))
     expected = f1_score(gold, as_text, labels=classes, average="macro", zero_division=0.0)
-    assert whole(macro_f1(gold, found), len(gold)) == pytest.approx(expected)
+    assert whole(macro_f1(TASK, gold, found), len(gold)) == pytest.approx(expected)
 
 
 @given(LABELLED, st.integers(0, 2**32 - 1))
 def test_macro_f1_of_a_resample_is_that_of_the_drawn_examples(pairs: list[tuple[str, str | None]], seed: int) -> None:
     draws = np.random.default_rng(seed).integers(0, len(pairs), (3, len(pairs)))
     drawn = [[pairs[at] for at in row] for row in draws]
-    expected = [whole(macro_f1([g for g, _ in some], [p for _, p in some]), len(some)) for some in drawn]
-    assert macro_f1([g for g, _ in pairs], [p for _, p in pairs])(draws) == pytest.approx(expected)
+    expected = [whole(macro_f1(TASK, [g for g, _ in some], [p for _, p in some]), len(some)) for some in drawn]
+    assert macro_f1(TASK, [g for g, _ in pairs], [p for _, p in pairs])(draws) == pytest.approx(expected)
 
 
 def test_a_class_that_only_a_failure_missed_scores_zero() -> None:
-    assert whole(macro_f1(["a", "b"], ["a", None]), 2) == pytest.approx(0.5)
-    assert whole(accuracy(["a", "b"], ["a", None]), 2) == pytest.approx(0.5)
+    assert whole(macro_f1(TASK, ["a", "b"], ["a", None]), 2) == pytest.approx(0.5)
+    assert whole(accuracy(TASK, ["a", "b"], ["a", None]), 2) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +75,9 @@ def test_strings_are_matched_one_to_one() -> None:
 
 def test_figures_of_one_example() -> None:
     gold, found = [["Oliver the Owl", "Mrs. Finch", "Tom"]], [["Oliver", "Mrs. Finch"]]
-    assert whole(precision(gold, found), 1) == pytest.approx(1 / 2)
-    assert whole(recall(gold, found), 1) == pytest.approx(1 / 3)
-    assert whole(f1(gold, found), 1) == pytest.approx(2 / 5)
+    assert whole(precision(TASK, gold, found), 1) == pytest.approx(1 / 2)
+    assert whole(recall(TASK, gold, found), 1) == pytest.approx(1 / 3)
+    assert whole(f1(TASK, gold, found), 1) == pytest.approx(2 / 5)
     assert scores("alias_precision", gold[0], found[0]) == 1.0
     assert scores("alias_recall", gold[0], found[0]) == pytest.approx(2 / 3)
     assert scores("exact_match", ["Tom", "Ann"], ["ann", "Tom"]) == 1.0
@@ -86,7 +89,7 @@ def test_alias_metrics_are_at_least_the_strict_ones(pairs: list[tuple[list[str],
     gold: list[Value] = [g for g, _ in pairs]
     found: list[Value | None] = [p for _, p in pairs]
     for name in ("precision", "recall", "f1"):
-        strict, alias = METRICS.load(name)(gold, found), METRICS.load(f"alias_{name}")(gold, found)
+        strict, alias = METRICS.load(name)(TASK, gold, found), METRICS.load(f"alias_{name}")(TASK, gold, found)
         assert isinstance(strict, Mean)
         assert (alias.scores >= strict.scores - 1e-12).all()
         assert ((strict.scores >= 0) & (alias.scores <= 1)).all()
@@ -96,7 +99,7 @@ def test_alias_metrics_are_at_least_the_strict_ones(pairs: list[tuple[list[str],
 def test_f1_is_the_harmonic_mean_of_precision_and_recall(pairs: list[tuple[list[str], list[str] | None]]) -> None:
     gold: list[Value] = [g for g, _ in pairs]
     found: list[Value | None] = [p for _, p in pairs]
-    p, r, both = (metric(gold, found).scores for metric in (precision, recall, f1))
+    p, r, both = (metric(TASK, gold, found).scores for metric in (precision, recall, f1))
     harmonic = np.divide(2 * p * r, p + r, out=np.zeros_like(p), where=p + r > 0)
     assert both == pytest.approx(harmonic)
 
@@ -104,7 +107,7 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall(pairs: list[tuple[list[
 def test_gold_and_answers_of_different_lengths_are_refused() -> None:
     for metric in (accuracy, f1):
         with pytest.raises(ValueError, match="shorter"):
-            metric(["a", "b"], ["a"])
+            metric(TASK, ["a", "b"], ["a"])
     for answers in (["a"], ["a", "b", "a"]):
         with pytest.raises(ValueError, match=f"{len(answers)} answers do not go with 2 gold labels"):
-            macro_f1(["a", "b"], answers)
+            macro_f1(TASK, ["a", "b"], answers)

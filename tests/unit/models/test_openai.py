@@ -7,7 +7,7 @@ import pytest
 
 from tutelage.errors import ModelError, UsageError
 from tutelage.models import Message, ModelSettings, Params, Reply
-from tutelage.models.chat import PerLoop
+from tutelage.models.chat import PerLoop, Structured
 from tutelage.models.fake import FakeOpenAI, Fault, Script
 from tutelage.models.openai import OpenAIChat, is_loopback
 from tutelage.tasks.file import Price
@@ -48,7 +48,7 @@ def test_a_reply_carries_text_tokens_dollars_and_seconds() -> None:
         reply = ask(settings(server, price=Price(input=3.0, output=6.0)), Params(logprobs=True, stop=("x",), seed=1))
     usage = reply.usage
     assert (reply.text, reply.model, reply.finish_reason) == ("yes", "m", "stop")
-    assert reply.logprobs == (-0.1,)
+    assert [token.logprob for token in reply.tokens or ()] == [-0.1]
     assert usage.dollars == pytest.approx((usage.input_tokens * 3 + usage.output_tokens * 6) / 1e6)
     assert 0.05 <= usage.seconds < 5
     sent = server.bodies[0]
@@ -62,9 +62,9 @@ def test_a_reply_without_price_has_no_dollars() -> None:
 
 
 @pytest.mark.parametrize("structured", ["schema", "json", "none"])
-def test_the_answer_is_bound_as_settings_say(structured: str) -> None:
+def test_the_answer_is_bound_as_settings_say(structured: Structured) -> None:
     with FakeOpenAI() as server:
-        ask(settings(server, structured=structured), Params(schema=SCHEMA))
+        ask(settings(server), Params(schema=SCHEMA, structured=structured))
     sent = server.bodies[0].get("response_format")
     whole = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
     assert sent == {"schema": whole, "json": {"type": "json_object"}, "none": None}[structured]

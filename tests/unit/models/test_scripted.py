@@ -6,6 +6,7 @@ import pytest
 
 from tutelage.errors import ModelError
 from tutelage.models import ChatModel, Message, Params, Reply
+from tutelage.models.chat import Token
 from tutelage.models.scripted import USAGE, Answers, ScriptedModel
 from tutelage.types import Usage
 
@@ -16,9 +17,9 @@ def ask(model: ScriptedModel, text: str = "a") -> Reply:
 
 @pytest.mark.parametrize("answers", [{"a": "yes"}, ["yes"], lambda text: "yes" if text == "a" else "no"])
 def test_answers_from_any_script(answers: Answers) -> None:
-    model = ScriptedModel(answers, logprobs=(-1.0,))
+    model = ScriptedModel(answers, tokens=[Token("yes", -1.0)])
     reply = ask(model)
-    assert (reply.text, reply.usage, reply.logprobs) == ("yes", USAGE, (-1.0,))
+    assert (reply.text, reply.usage, reply.tokens) == ("yes", USAGE, (Token("yes", -1.0),))
     assert model.calls[0].messages == (Message("user", "a"),)
     assert isinstance(model, ChatModel)
 

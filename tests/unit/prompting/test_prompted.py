@@ -6,7 +6,7 @@ import math
 import pytest
 
 from tutelage.errors import ModelError
-from tutelage.models.chat import Limits, Message, Reply
+from tutelage.models.chat import Limits, Message, Reply, Token
 from tutelage.models.scripted import Answer, Answers, ScriptedModel
 from tutelage.prompting import Prompted, PromptedSettings
 from tutelage.tasks import Task
@@ -27,7 +27,9 @@ def answer(answers: Answers, task: Task = LABEL, **settings: int) -> tuple[Predi
 
 
 def test_an_answer_with_its_confidence_usage_and_source() -> None:
-    model = ScriptedModel(['{"label": "Happy"}'], logprobs=(-0.2, -0.4), usage=Usage(10, 5, 0.25, 0.5))
+    model = ScriptedModel(
+        ['{"label": "Happy"}'], tokens=[Token("a", -0.2), Token("b", -0.4)], usage=Usage(10, 5, 0.25, 0.5)
+    )
     predictor = Prompted(model, LABEL)
     prediction = asyncio.run(predictor.predict_one(INPUT))
     assert prediction.value == "happy" and prediction.error is None and prediction.note is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tutelage.errors import AnswerError, TaskFileError, UnknownName
 from tutelage.tasks import OUTPUTS
+from tutelage.tasks.base import Settled
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.strings import StringsTask
 
@@ -88,9 +89,10 @@ def test_grounded_strings_are_told_from_invented_ones() -> None:
     grounded = StringsTask("names", ("title", "text"), "", grounded=True)
     input = {"title": "The Owl", "text": "“Hoo,” said  Mrs. O’Hara to Al."}
     settled = grounded.settle(["mrs. o'hara", "Owl", "A", "Zed"], input)
-    assert settled == (["mrs. o'hara", "Owl"], ["A", "Zed"])
-    assert NAMES.settle(["Zed"], {"text": "x"}) == (["Zed"], [])
-    assert TOPIC.settle("other", {"text": "x"}) == ("other", [])
+    assert settled.value == ["mrs. o'hara", "Owl"]
+    assert '["A", "Zed"]' in (settled.problem or "") and '["A", "Zed"]' in (settled.note or "")
+    assert NAMES.settle(["Zed"], {"text": "x"}) == Settled(["Zed"])
+    assert TOPIC.settle("other", {"text": "x"}) == Settled("other")
 
 
 @pytest.mark.parametrize(
