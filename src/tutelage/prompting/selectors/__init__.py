@@ -1,0 +1,57 @@
+"""Shot selectors: which solved examples stand in the prompt about an input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tutelage.registry import Table
+from tutelage.tasks import Task
+from tutelage.types import Input, Labelled
+
+if TYPE_CHECKING:
+    from tutelage.embeddings.encoder import Encoder
+
+
+class Selector(Protocol):
+    """Chooses shots; the same for the same input, never the input itself."""
+
+    def select(self, input: Input) -> Sequence[Labelled]:
+        """The shots for `input`, in the order in which they are shown."""
+        ...
+
+    def facts(self) -> object:
+        """What decides the choice, as JSON: it goes into the prompt's version."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotOptions:
+    """`shots` is how many at most, `shot_tokens` how many tokens they may take together (None: no bound)."""
+
+    selector: str = "fixed"
+    shots: int = 0
+    shot_tokens: int | None = None
+    seed: int = 0
+
+
+SELECTORS = Table(
+    "selectors",
+    "shot selector",
+    {
+        "fixed": "tutelage.prompting.selectors.fixed:build_fixed",
+    },
+)
+"""A row is a function `(task, pool, options, encoder) -> Selector`."""
+
+
+def build_selector(
+    task: Task, pool: Sequence[Labelled], options: ShotOptions, encoder: Encoder | None = None
+) -> Selector:
+    """The selector over `pool`. Raises UnknownName for one that does not exist, UsageError where it needs an encoder."""
+    selector: Selector = SELECTORS.load(options.selector)(task, pool, options, encoder)
+    return selector
+
+
+__all__ = ["SELECTORS", "Selector", "ShotOptions", "build_selector"]
