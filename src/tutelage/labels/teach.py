@@ -14,7 +14,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from tutelage.errors import BudgetExceeded, ModelError, TutelageError, UsageError
 from tutelage.project import Project
-from tutelage.prompting import Prompted
+from tutelage.prompting import Asked
 from tutelage.types import Example, Label, OneByOne, Prediction, Predictor
 
 P = ParamSpec("P")
@@ -95,11 +95,11 @@ async def teach(
     for a budget without a price, StoreError when answers cannot be kept.
     """
     options = options or TeachOptions()
-    if isinstance(teacher, Prompted):
+    if isinstance(teacher, Asked):
         if options.concurrency:
             teacher = teacher.at_most(options.concurrency)
         if options.budget is not None and teacher.price is None:
-            model = teacher.settings.model
+            model = teacher.source.removeprefix("teacher:").rpartition("@")[0]
             raise UsageError(
                 f"The price of {model!r} is not known, so a budget cannot be kept. Set [prices.{model!r}] in task.toml, "
                 "input and output in dollars per million tokens."
@@ -131,7 +131,7 @@ def dry_run(
         if calls == limit:
             break
         calls += 1
-        if isinstance(teacher, Prompted):
+        if isinstance(teacher, Asked):
             estimate = teacher.estimate(example.input)
             input_tokens += estimate.input_tokens
             output_tokens += estimate.output_tokens
@@ -142,7 +142,7 @@ def dry_run(
 
 def source_of(teacher: Predictor) -> str:
     """The source that the labels of `teacher` bear, unless its predictions name a teacher themselves."""
-    return teacher.source if isinstance(teacher, Prompted) else f"teacher:{teacher.name}"
+    return teacher.source if isinstance(teacher, Asked) else f"teacher:{teacher.name}"
 
 
 class _Labelling:
@@ -185,7 +185,7 @@ class _Labelling:
 
     async def one_by_one(self, teacher: OneByOne, examples: Iterable[Example], stop: asyncio.Event) -> None:
         waiting = islice(self._unlabelled(examples), self.options.limit)
-        workers = teacher.concurrency if isinstance(teacher, Prompted) else self.options.concurrency or WORKERS
+        workers = teacher.concurrency if isinstance(teacher, Asked) else self.options.concurrency or WORKERS
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
@@ -226,7 +226,7 @@ class _Labelling:
 
     async def _reserve(self, teacher: OneByOne, example: Example) -> int | None:
         """Set the most that the answer may cost aside; waits for money that running calls may give back."""
-        dollars = teacher.dollars(example.input) if isinstance(teacher, Prompted) else None
+        dollars = teacher.dollars(example.input) if isinstance(teacher, Asked) else None
         if dollars is None:
             return None
         while not self.problem:

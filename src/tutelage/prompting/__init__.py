@@ -1,6 +1,7 @@
 """Language models as predictors: prompts, bounded repair, confidence, cost."""
 
 from tutelage.prompting.family import FAMILY, build_prompted
-from tutelage.prompting.prompted import Prompted, PromptedSettings
+from tutelage.prompting.prompted import Asked, Estimate, Prompted
+from tutelage.prompting.settings import PromptedSettings
 
-__all__ = ["FAMILY", "Prompted", "PromptedSettings", "build_prompted"]
+__all__ = ["FAMILY", "Asked", "Estimate", "Prompted", "PromptedSettings", "build_prompted"]

@@ -9,54 +9,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, NamedTuple
-from urllib.parse import urlsplit
-
-from pydantic import Field
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from tutelage.errors import AnswerError, ModelError
-from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply, Structured
+from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
+from tutelage.prompting.selectors import Selector
+from tutelage.prompting.selectors.fixed import FixedShots
+from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template, repair
 from tutelage.tasks import Task
 from tutelage.tasks.base import Settled
 from tutelage.tasks.file import Price
-from tutelage.types import Input, Labelled, Prediction, Usage, digest
+from tutelage.types import Input, OneByOne, Prediction, Usage, digest
 
 REPAIR_TOKENS = 100
 """An estimate of what one message of repair is billed as."""
-
-
-@dataclass(frozen=True)
-class PromptedSettings:
-    """A candidate of family `prompted` in task.toml. `model` is a name, or a GGUF file's path for provider "gguf".
-
-    `timeout` in seconds holds for each attempt; `context`, in tokens, and `threads` are for local files; `repairs` is
-    how often an answer that does not fit is asked for again; `shots` is the number of solved examples in the prompt.
-    Empty `concurrency` and `timeout` are what the provider thinks fit (8 calls at a time, 1 for a local file).
-    """
-
-    model: str
-    provider: str = "openai"
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    structured: Structured = "schema"
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    max_tokens: Annotated[int, Field(ge=1)] = 512
-    concurrency: Annotated[int | None, Field(ge=1)] = None
-    repairs: Annotated[int, Field(ge=0)] = 1
-    max_retries: Annotated[int, Field(ge=0)] = 4
-    timeout: Annotated[float | None, Field(gt=0)] = None
-    context: Annotated[int, Field(ge=128)] = 4096
-    threads: Annotated[int | None, Field(ge=1)] = None
-    shots: Annotated[int, Field(ge=0)] = 0
-    logprobs: bool = True
-
-    @property
-    def hosted(self) -> bool:
-        """Whether somebody else's machine answers: any endpoint that is not on this one."""
-        host = urlsplit(self.base_url or "https://api.openai.com").hostname
-        return self.provider == "openai" and host not in ("127.0.0.1", "localhost", "::1")
 
 
 class Estimate(NamedTuple):
@@ -64,6 +32,42 @@ class Estimate(NamedTuple):
 
     input_tokens: int
     output_tokens: int
+
+
+@runtime_checkable
+class Asked(OneByOne, Protocol):
+    """A predictor whose answers are asked of a model and may cost money: single calls, and those made of several.
+
+    `source` is what its labels bear, `price` the model's (None: not known), `concurrency` how many answers are worth
+    asking for at a time.
+    """
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def price(self) -> Price | None: ...
+
+    @property
+    def concurrency(self) -> int: ...
+
+    def at_most(self, concurrency: int) -> Asked:
+        """The same with another number of calls at a time."""
+        ...
+
+    def unsendable(self, input: Input) -> str | None:
+        """Why no call is made for `input`, or None."""
+        ...
+
+    def estimate(self, input: Input) -> Estimate:
+        """The tokens of the calls about `input`, repairs left out."""
+        ...
+
+    def dollars(self, input: Input, *, repairs: bool = True) -> float | None:
+        """The most that an answer about `input` is estimated to cost; None without a price."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class _Answer(NamedTuple):
@@ -91,12 +95,13 @@ class Prompted:
         settings: PromptedSettings | None = None,
         *,
         name: str | None = None,
-        shots: Sequence[Labelled] = (),
+        selector: Selector | None = None,
         price: Price | None = None,
     ) -> None:
         self.model, self.task, self.price = model, task, price
         self.settings = settings or PromptedSettings(model.name)
-        self.template = Template(task, tuple(shots))
+        self.selector = selector or FixedShots(())
+        self.template = Template(task, self.selector)
         self.concurrency = self.settings.concurrency or model.limits.concurrency
         self.source = f"teacher:{model.name}@{prompt_version(self.template, self.settings)}"
         self._name = name or model.name
@@ -106,6 +111,12 @@ class Prompted:
             temperature=self.settings.temperature,
             structured=self.settings.structured,
             schema=task.schema(),
+            top_p=self.settings.top_p,
+            top_k=self.settings.top_k,
+            min_p=self.settings.min_p,
+            stop=self.settings.stop,
+            seed=self.settings.seed,
+            pattern=self.settings.pattern,
             logprobs=self.settings.logprobs,
         )
 
@@ -115,8 +126,8 @@ class Prompted:
 
     def at_most(self, concurrency: int) -> Prompted:
         """The same predictor over the same model with another number of calls at a time."""
-        settings, shots = replace(self.settings, concurrency=concurrency), self.template.shots
-        return Prompted(self.model, self.task, settings, name=self._name, shots=shots, price=self.price)
+        settings = replace(self.settings, concurrency=concurrency)
+        return Prompted(self.model, self.task, settings, name=self._name, selector=self.selector, price=self.price)
 
     async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """Answers, `concurrency` at a time. Raises ModelError when no call can succeed (bad key, no such model, down)."""
@@ -129,10 +140,14 @@ class Prompted:
 
     async def predict_one(self, input: Input) -> Prediction:
         """One answer; its usage is the sum of all calls made for it, repairs included. Raises ModelError as `predict`."""
+        return await self.draw(input, self.settings.seed)
+
+    async def draw(self, input: Input, seed: int | None) -> Prediction:
+        """As `predict_one`, sampled with `seed`."""
         if problem := self.unsendable(input):
             return self._failed(problem, [], 0.0)
         async with self._slots.get():
-            return await self._ask(input)
+            return await self._ask(input, replace(self._params, seed=seed))
 
     def unsendable(self, input: Input) -> str | None:
         """Why no call is made for `input` (too long), or None."""
@@ -145,13 +160,12 @@ class Prompted:
         """The tokens of one call about `input`; none when no call would be made."""
         if self.unsendable(input):
             return Estimate(0, 0)
-        fresh = estimated_prompt_tokens(self.template.messages(input)[len(self.template.prefix) :])
-        return Estimate(self._prefix_tokens + fresh, self.settings.max_tokens)
+        prompt = estimated_prompt_tokens(self.template.messages(input))
+        return Estimate(self._schema_tokens + prompt, self.settings.max_tokens)
 
     @cached_property
-    def _prefix_tokens(self) -> int:
-        schema = json.dumps(self._params.schema) if self.settings.structured == "schema" else ""
-        return estimated_prompt_tokens(self.template.prefix) + estimated_tokens(schema)
+    def _schema_tokens(self) -> int:
+        return estimated_tokens(json.dumps(self._params.schema)) if self.settings.structured == "schema" else 0
 
     def dollars(self, input: Input, *, repairs: bool = True) -> float | None:
         """The most that an answer about `input` is estimated to cost (without `repairs`: one call); None without a price."""
@@ -164,13 +178,13 @@ class Prompted:
     async def close(self) -> None:
         await self.model.close()
 
-    async def _ask(self, input: Input) -> Prediction:
+    async def _ask(self, input: Input, params: Params) -> Prediction:
         start = time.perf_counter()
         talk = _Talk(self.template.messages(input))
         problem: str | None = None
         for _ in range(1 + self.settings.repairs):
             try:
-                reply = await self.model.complete(talk.messages, self._params)
+                reply = await self.model.complete(talk.messages, params)
             except ModelError as error:
                 if error.fatal and not talk.replies:
                     raise
@@ -211,7 +225,7 @@ class Prompted:
 def prompt_version(template: Template, settings: PromptedSettings) -> str:
     """Eight hexadecimal digits that change with the prompt and with the settings that shape answers."""
     shaping = [settings.structured, settings.temperature, settings.max_tokens, settings.repairs]
-    return digest([template.facts(), shaping])[:8]
+    return digest([template.facts(), shaping, *([unusual] if (unusual := settings.unusual()) else [])])[:8]
 
 
 def _summed(replies: Sequence[Reply]) -> Usage:

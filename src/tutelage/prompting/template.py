@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tutelage.models.chat import Message
+from tutelage.prompting.selectors import Selector
+from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.tasks import Task
 from tutelage.tasks.strings import StringsTask
 from tutelage.types import Input, Labelled
@@ -16,27 +18,34 @@ from tutelage.types import Input, Labelled
 
 @dataclass(frozen=True)
 class Template:
-    """`shots` are solved examples, shown in this order as earlier turns of the conversation."""
+    """`selector` chooses solved examples, shown in its order as earlier turns of the conversation."""
 
     task: Task
-    shots: tuple[Labelled, ...] = ()
+    selector: Selector
 
     @cached_property
-    def prefix(self) -> tuple[Message, ...]:
-        """The messages that every prompt starts with."""
-        system = "\n\n".join(part for part in (self.task.instructions, answer_format(self.task)) if part)
-        messages = [Message("system", system)]
-        for shot in self.shots:
-            messages.append(Message("user", self.task.input_text(shot.example.input)))
-            messages.append(Message("assistant", self.task.render(shot.value)))
-        return tuple(messages)
+    def system(self) -> Message:
+        return Message(
+            "system", "\n\n".join(part for part in (self.task.instructions, answer_format(self.task)) if part)
+        )
 
     def messages(self, input: Input) -> list[Message]:
-        return [*self.prefix, Message("user", self.task.input_text(input))]
+        turns = self._turns(self.selector.select(input))
+        return [self.system, *turns, Message("user", self.task.input_text(input))]
 
     def facts(self) -> dict[str, Any]:
         """All that decides the prompt, for versions and fingerprints."""
-        return {"messages": [[message.role, message.content] for message in self.prefix], "schema": self.task.schema()}
+        fixed = isinstance(self.selector, FixedShots)
+        shown = [self.system, *(self._turns(self.selector.shots) if isinstance(self.selector, FixedShots) else ())]
+        facts = {"messages": [[message.role, message.content] for message in shown], "schema": self.task.schema()}
+        return facts if fixed else facts | {"selector": self.selector.facts()}
+
+    def _turns(self, shots: Sequence[Labelled]) -> list[Message]:
+        messages = []
+        for shot in shots:
+            messages.append(Message("user", self.task.input_text(shot.example.input)))
+            messages.append(Message("assistant", self.task.render(shot.value)))
+        return messages
 
 
 def answer_format(task: Task) -> str:

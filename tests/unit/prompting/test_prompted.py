@@ -9,6 +9,7 @@ from tutelage.errors import ModelError
 from tutelage.models.chat import Limits, Message, Reply, Token
 from tutelage.models.scripted import Answer, Answers, ScriptedModel
 from tutelage.prompting import Prompted, PromptedSettings
+from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.tasks import Task
 from tutelage.tasks.file import Price
 from tutelage.tasks.label import LabelTask
@@ -47,7 +48,7 @@ def test_without_logprobs_there_is_no_confidence() -> None:
 def test_the_shared_prefix_comes_first() -> None:
     shot = Labelled(Example("1", {"text": "Hooray"}, "train"), "happy", "import")
     model = ScriptedModel(lambda _: "sad")
-    asyncio.run(Prompted(model, LABEL, shots=[shot]).predict([INPUT, {"text": "other"}]))
+    asyncio.run(Prompted(model, LABEL, selector=FixedShots([shot])).predict([INPUT, {"text": "other"}]))
     first, second = (call.messages for call in model.calls)
     assert [message.role for message in first] == ["system", "user", "assistant", "user"]
     assert first[:-1] == second[:-1]

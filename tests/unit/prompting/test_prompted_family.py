@@ -10,8 +10,9 @@ from tutelage.errors import MissingPackage, TaskFileError, UnknownName, UsageErr
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.project import Project, open_project
 from tutelage.prompting import FAMILY, PromptedSettings, build_prompted
+from tutelage.prompting.family import selector
 from tutelage.tasks.file import validated
-from tutelage.types import Example, Label
+from tutelage.types import Example, Label, Split
 
 TASK = """
 name = "tone"
@@ -33,17 +34,27 @@ def project(tmp_path: Path) -> Project:
 def test_a_candidate_is_built_with_its_price_and_shots(project: Project) -> None:
     examples = [Example(str(number), {"text": f"text {number}"}, "train") for number in range(3)]
     project.store.examples.add(examples)
-    project.store.labels.add([Label(example.id, "sad", "import") for example in examples[:2]])
-    project.store.labels.add([Label("2", "happy", "teacher:m@1")])
+    project.store.labels.add([Label("0", "happy", "teacher:m@1")])
+    project.store.labels.add([Label(example.id, "sad", "import") for example in examples[1:]])
     with FakeOpenAI(Script(answer="happy")) as server:
-        settings = PromptedSettings("m", base_url=server.base_url, shots=3)
+        settings = PromptedSettings("m", base_url=server.base_url, shots=2)
         predictor = build_prompted("teacher", settings, project)
         prediction = asyncio.run(predictor.predict_one({"text": "x"}))
         asyncio.run(predictor.close())
     assert predictor.name == "teacher" and prediction.value == "happy" and prediction.usage.dollars
     assert [message["content"] for message in server.bodies[0]["messages"][1:]] == [
-        *("text 0", '{"label": "sad"}', "text 1", '{"label": "sad"}', "x")
+        *("text 1", '{"label": "sad"}', "text 2", '{"label": "sad"}', "x")
     ]
+
+
+def test_shots_are_a_persons_first_and_never_of_dev_or_test(project: Project) -> None:
+    splits: list[Split] = ["train", "train", "dev", "test"]
+    project.store.examples.add([Example(split + str(n), {"text": str(n)}, split) for n, split in enumerate(splits)])
+    project.store.labels.add([Label("train0", "happy", "teacher:m@1")])
+    project.store.labels.add([Label(id, "sad", "human:a") for id in ("train1", "dev2", "test3")])
+    for shots, expected in [(1, ["train1"]), (2, ["train1", "train0"]), (10_000, ["train1", "train0"])]:
+        chosen = selector(PromptedSettings("m", shots=shots), project)
+        assert [shot.example.id for shot in chosen.select({"text": "x"})] == expected
 
 
 def test_the_fingerprint_follows_shots_and_a_local_file(project: Project) -> None:
