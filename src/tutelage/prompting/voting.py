@@ -1,0 +1,127 @@
+"""Several answers to one question merged by vote (self-consistency, Wang et al. 2023, https://arxiv.org/abs/2203.11171).
+
+What is chosen, by the kind of value:
+
+- a string (`label`, `text`): the most frequent answer under strict matching;
+- a list of strings (`strings`, `labels`): every string that more than half of the answers hold;
+- a record: for each field the most frequent value, as the task's own comparison sees it.
+
+A tie goes to the answer with the highest mean probability, where the model gives it, else to the one that was drawn first.
+Failed draws do not vote; they count as disagreement.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from tutelage.errors import AnswerError
+from tutelage.tasks import Task
+from tutelage.tasks.matching import normal
+from tutelage.types import Prediction, Value, canonical_json
+
+Form: TypeAlias = Callable[[Any], Hashable]
+"""Equal forms mean the same answer."""
+
+
+class Vote(NamedTuple):
+    """The merged answer. All shares are of all draws, failed ones included, in [0, 1].
+
+    `agreement` is the share of draws that gave `value`, for lists and records the mean over its `parts` (the share of
+    draws that hold this string or this value of the field; for an empty list the share of draws that are empty);
+    `exact` is the share of draws that gave the whole of `value`.
+    """
+
+    value: Value
+    agreement: float
+    exact: float
+    parts: Mapping[str, float]
+
+
+class _Ballot(NamedTuple):
+    value: Any
+    probability: float
+
+
+def vote(task: Task, draws: Sequence[Prediction]) -> Vote | None:
+    """The answer that most draws agree on; None when every draw failed."""
+    ballots = [_Ballot(p.value, probability(p)) for p in draws if p.value is not None]
+    if not ballots:
+        return None
+    if isinstance(ballots[0].value, str):
+        return _vote_whole(task, ballots, len(draws))
+    if isinstance(ballots[0].value, list):
+        return _vote_strings(task, ballots, len(draws))
+    return _vote_fields(task, ballots, len(draws))
+
+
+def probability(draw: Prediction) -> float:
+    """The mean probability of a draw's tokens, -1 where the model gave none."""
+    return draw.signals.get("mean_probability", -1.0)
+
+
+def _text_form(task: Task) -> Callable[[str], str]:
+    """Labels are spelled in one way, and two of them may differ in nothing but case; other strings may vary."""
+    return str if getattr(task, "labels", ()) else normal
+
+
+def _vote_whole(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
+    value, count = _most_frequent(ballots, _text_form(task))
+    return Vote(value, count / n, count / n, {})
+
+
+def _vote_strings(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
+    form_of, spellings = _text_form(task), dict[str, list[_Ballot]]()
+    for ballot in ballots:
+        for form, spelling in {form_of(text): text for text in reversed(ballot.value)}.items():
+            spellings.setdefault(form, []).append(_Ballot(spelling, ballot.probability))
+    kept = {form: found for form, found in spellings.items() if 2 * len(found) > len(ballots)}
+    shares = {_most_frequent(found, str)[0]: len(found) / n for found in kept.values()}
+    value: Value = task.canonical(sorted(shares, key=lambda text: _place(form_of(text), ballots, form_of)))
+    exact = sum({form_of(text) for text in ballot.value} == set(kept) for ballot in ballots) / n
+    parts = {text: shares[text] for text in value if text in shares}
+    return Vote(value, sum(parts.values()) / len(parts) if parts else exact, exact, parts)
+
+
+def _vote_fields(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
+    fields = {field: None for ballot in ballots for field in ballot.value}
+    merged, parts = {}, {}
+    for field in fields:
+        values = [_Ballot(ballot.value.get(field), ballot.probability) for ballot in ballots]
+        merged[field], count = _most_frequent(values, canonical_json)
+        parts[field] = count / n
+    try:
+        value = task.canonical(merged)
+    except AnswerError:  # fields that fit one by one need not fit together; the draw nearest to them does
+        value = max(
+            ballots, key=lambda b: (sum(_equal(b.value, merged, field) for field in fields), b.probability)
+        ).value
+        parts = {field: sum(_equal(b.value, value, field) for b in ballots) / n for field in fields}
+    exact = sum(all(_equal(b.value, value, field) for field in fields) for b in ballots) / n
+    return Vote(value, sum(parts.values()) / len(parts) if parts else exact, exact, parts)
+
+
+def _equal(a: Mapping[str, Any], b: Any, field: str) -> bool:
+    return canonical_json(a.get(field)) == canonical_json(b.get(field))
+
+
+def _most_frequent(ballots: Sequence[_Ballot], form: Form) -> tuple[Any, int]:
+    """The value whose form occurs most often, in its most frequent spelling, and how many ballots have that form."""
+    groups: dict[Hashable, list[_Ballot]] = {}
+    for ballot in ballots:
+        groups.setdefault(form(ballot.value), []).append(ballot)
+    group = max(groups.values(), key=lambda group: (len(group), max(b.probability for b in group)))
+    spelled = Counter(canonical_json(ballot.value) for ballot in group)
+    best = max(group, key=lambda b: (spelled[canonical_json(b.value)], b.probability))
+    return best.value, len(group)
+
+
+def _place(wanted: str, ballots: Sequence[_Ballot], form_of: Callable[[str], str]) -> float:
+    """Where a string stands on average in the answers that hold it: 0 first, towards 1 last."""
+    found = []
+    for ballot in ballots:
+        forms = [form_of(text) for text in ballot.value]
+        if wanted in forms:
+            found.append(forms.index(wanted) / len(forms))
+    return sum(found) / len(found)
