@@ -11,6 +11,7 @@ from tutelage.prompting.selectors import Selector, build_selector
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
 from tutelage.registry import Family
+from tutelage.tasks import Task
 from tutelage.types import Labelled
 
 POOL = 20_000
@@ -21,7 +22,19 @@ DEFAULT_CONTEXT = 4096
 
 def build_prompted(name: str, settings: PromptedSettings, project: Project) -> Prompted:
     """The candidate, ready to ask. Raises UsageError for a missing key, DataError for a missing model file."""
+    return prompted_for(project.task, name, settings, project, selector(settings, project))
+
+
+def prompted_for(
+    task: Task, name: str, settings: PromptedSettings, project: Project, shots: Selector | None = None
+) -> Prompted:
+    """The model of `settings` asked to do `task`, which need not be the project's (a judge's is not)."""
     price = project.file.prices.get(settings.model)
+    return Prompted(model_of(settings, project), task, settings, name=name, selector=shots, price=price)
+
+
+def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
+    """The model that `settings` name, priced as task.toml says. Raises as `build_prompted`."""
     given = ModelSettings(
         model=settings.model,
         base_url=settings.base_url,
@@ -30,11 +43,11 @@ def build_prompted(name: str, settings: PromptedSettings, project: Project) -> P
         max_retries=settings.max_retries,
         context=settings.context or DEFAULT_CONTEXT,
         threads=settings.threads,
-        price=price,
+        price=project.file.prices.get(settings.model),
         folder=project.folder,
     )
     model: ChatModel = PROVIDERS.load(settings.provider)(given)
-    return Prompted(model, project.task, settings, name=name, selector=selector(settings, project), price=price)
+    return model
 
 
 def fingerprint_prompted(_name: str, settings: PromptedSettings, project: Project) -> object:
