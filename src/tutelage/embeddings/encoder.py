@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tutelage.embeddings.runtime import Array, TextModel
+from tutelage.embeddings.runtime import FACTS, MODEL, TOKENIZER, Array, TextModel
 from tutelage.registry import load
+from tutelage.types import digest
 
 MAX_LENGTH = 256
 """Tokens a window of an exported encoder holds: sentence encoders are trained on less, and attention grows squared."""
@@ -21,6 +24,11 @@ class Encoder(Protocol):
     @property
     def width(self) -> int:
         """Numbers in a vector."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the vectors of equal texts could: a hash of the model and its tokenizer."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -39,6 +47,11 @@ class OnnxEncoder:
     def width(self) -> int:
         return int(self._model.facts["width"])
 
+    @cached_property
+    def identity(self) -> str:
+        files = (self.folder / name for name in (FACTS, TOKENIZER, MODEL))
+        return digest([_hashed(file) for file in files])
+
     def encode(self, texts: Sequence[str]) -> Array:
         return encode(self._model, texts)
 
@@ -55,6 +68,11 @@ def normalised(vectors: Array) -> Array:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: Array = vectors / np.maximum(lengths, np.float32(1e-12))
     return result
+
+
+def _hashed(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def export_encoder(base: str, folder: Path, path: Callable[[str], Path]) -> dict[str, Any]:

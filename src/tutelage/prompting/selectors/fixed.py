@@ -1,4 +1,4 @@
-"""Selector `fixed`: the first examples of the pool, the same for every input."""
+"""Selector `fixed`: the first examples of the pool, the same for every input, so that prompts share a prefix."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tutelage.prompting.selectors import ShotOptions
+from tutelage.prompting.selectors.pool import Pool
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled
 
@@ -28,6 +29,10 @@ class FixedShots:
         return [[shot.example.id, shot.value] for shot in self.shots]
 
 
-def build_fixed(_task: Task, pool: Sequence[Labelled], options: ShotOptions, _encoder: Encoder | None) -> FixedShots:
-    """The row of the table of selectors."""
-    return FixedShots(pool[: options.shots])
+def build_fixed(task: Task, pool: Sequence[Labelled], options: ShotOptions, _encoder: Encoder | None) -> FixedShots:
+    """The first examples; of those that the budget allows alone, the last are dropped until the rest fits it."""
+    budget, first = options.shot_tokens, Pool(task, pool[: options.shots])
+    if budget is None:
+        return FixedShots(first.examples)
+    alone = [number for number, tokens in enumerate(first.tokens) if tokens <= budget]
+    return FixedShots([first.examples[number] for number in first.within(alone, budget)])
