@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tutelage.errors import StoreError, UnknownName
+from tutelage.models.rates import Pace
 from tutelage.store import Store, open_store
 from tutelage.tasks import Task
 from tutelage.tasks.file import TaskFile, read_task_file
@@ -35,6 +36,14 @@ class Project:
         """A path in task.toml: absolute, with `~`, or relative to the project's folder."""
         return self.folder / Path(name).expanduser()
 
+    @cached_property
+    def _paces(self) -> dict[str, Pace]:
+        return {name: Pace(limit) for name, limit in self.file.limits.items()}
+
+    def paces(self, endpoints: Collection[str]) -> list[Pace]:
+        """The allowances that `[limits]` gives these endpoints; all who ask with this project share them."""
+        return [pace for name, pace in self._paces.items() if name.rstrip("/") in endpoints]
+
     @property
     def artefacts(self) -> Path:
         return self.folder / "artefacts"
@@ -58,7 +67,7 @@ class Project:
 def open_project(folder: Path, database: str | None = None) -> Project:
     """The project in `folder`. Raises TaskFileError when there is none or task.toml is wrong."""
     file = read_task_file(folder / "task.toml")
-    return Project(folder, file, file.task(), database)
+    return Project(folder, file, file.task().at(folder), database)
 
 
 def newest_artefact(project: Project, candidate: str) -> Path | None:

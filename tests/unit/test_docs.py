@@ -16,7 +16,7 @@ import pytest
 from tutelage.cli.entry import VERBS, cli
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
-from tutelage.tasks.file import DataFile, Hardware, Price, TaskFile
+from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, TaskFile
 from tutelage.tasks.matching import find, normal
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +35,9 @@ def test_every_family_and_each_of_its_settings_is_documented(family: str) -> Non
         assert f"`{setting.name}`" in TASK_FILE, f"{family}: {setting.name}"
 
 
-@pytest.mark.parametrize("model", [TaskFile, DataFile, Price, Hardware])
+@pytest.mark.parametrize("model", [TaskFile, DataFile, Price, EndpointLimit, Hardware])
 def test_every_key_of_the_task_file_is_documented(model: type) -> None:
-    for key in model.model_fields:  # type: ignore[attr-defined]
+    for key in [field.alias or name for name, field in model.model_fields.items()]:  # type: ignore[attr-defined]
         assert f"`{key}`" in TASK_FILE or f"`[[{key}]]`" in TASK_FILE or f"[{key}" in TASK_FILE, key
 
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tutelage.models import PROVIDERS, ChatModel, ModelSettings
+from tutelage.embeddings.encoder import Encoder, OnnxEncoder, export_encoder
+from tutelage.embeddings.runtime import FACTS
+from tutelage.errors import TaskFileError
+from tutelage.models import ChatModel, ModelSettings
+from tutelage.models.build import build_model, endpoints
 from tutelage.project import Project
+from tutelage.prompting.form import form_of
 from tutelage.prompting.prompted import Prompted
 from tutelage.prompting.selectors import Selector, build_selector
+from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
 from tutelage.registry import Family
 from tutelage.tasks import Task
-from tutelage.types import Labelled
+from tutelage.types import Labelled, digest
 
 POOL = 20_000
 """Examples that selectors choose from at most: more make them slow and hardly better."""
 
 DEFAULT_CONTEXT = 4096
+
+TEMPLATE_FILES = (".jinja", ".txt", ".md")
+"""A template that is one line with such an end is a file's path."""
 
 
 def build_prompted(name: str, settings: PromptedSettings, project: Project) -> Prompted:
@@ -25,10 +37,27 @@ def build_prompted(name: str, settings: PromptedSettings, project: Project) -> P
     return prompted_for(project.task, name, settings, project, selector(settings, project))
 
 
+def with_templates(settings: PromptedSettings, project: Project) -> PromptedSettings:
+    """`settings` with the templates that are in files as text. Raises TaskFileError for a file that cannot be read."""
+    system, user = (_read(name, getattr(settings, name), project) for name in ("system", "user"))
+    return replace(settings, system=system, user=user)
+
+
+def _read(name: str, given: str | None, project: Project) -> str | None:
+    if given is None or "\n" in given or not given.endswith(TEMPLATE_FILES):
+        return given
+    try:
+        return project.path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise TaskFileError(f"The template {name} = {given!r} cannot be read: {reason}. Check the path.") from None
+
+
 def prompted_for(
     task: Task, name: str, settings: PromptedSettings, project: Project, shots: Selector | None = None
 ) -> Prompted:
     """The model of `settings` asked to do `task`, which need not be the project's (a judge's is not)."""
+    settings = with_templates(settings, project)
     price = project.file.prices.get(settings.model)
     return Prompted(model_of(settings, project), task, settings, name=name, selector=shots, price=price)
 
@@ -46,26 +75,46 @@ def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
         price=project.file.prices.get(settings.model),
         folder=project.folder,
     )
-    model: ChatModel = PROVIDERS.load(settings.provider)(given)
-    return model
+    paces = project.paces(endpoints(settings.provider, settings.base_url, settings.model))
+    return build_model(settings.provider, given, paces)
 
 
 def fingerprint_prompted(_name: str, settings: PromptedSettings, project: Project) -> object:
     """What decides the answers besides the settings: the prompt with its shots, and the size of a local file."""
     file = project.path(settings.model)
     size = file.stat().st_size if settings.provider != "openai" and file.is_file() else None
-    return [Template(project.task, selector(settings, project)).facts(), size]
+    settings = with_templates(settings, project)
+    form, shots = form_of(project.task, settings), selector(settings, project) or FixedShots(())
+    return [Template(form, shots, settings.system, settings.user).facts(), size]
 
 
-def selector(settings: PromptedSettings, project: Project) -> Selector:
-    """The candidate's shots. Raises UnknownName for a selector that does not exist."""
-    return build_selector(project.task, _pool(settings, project), settings.shot_options, None)
+def selector(settings: PromptedSettings, project: Project) -> Selector | None:
+    """The candidate's shots, None without any. Raises UnknownName for a selector that does not exist."""
+    if not settings.shots:
+        return None
+    encoder = _encoder(settings.base, project, settings.threads) if settings.base else None
+    return build_selector(project.task, _pool(settings, project), settings.shot_options, encoder)
+
+
+def _encoder(base: str, project: Project, threads: int | None) -> Encoder:
+    """The sentence encoder `base`: a folder that holds an exported one, or one to export, which is done once a project.
+
+    Raises TrainingError when it cannot be used, MissingPackage when it must be exported and torch is missing.
+    """
+    folder = project.path(base)
+    if not (folder / FACTS).is_file():
+        files = sorted((file.name, file.stat().st_size) for file in folder.glob("*") if file.is_file())
+        folder = project.artefacts / "encoders" / digest([base, files])
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder.parent) as work:
+                export_encoder(base, Path(work) / "encoder", project.path)
+                (Path(work) / "encoder").rename(folder)
+    return OnnxEncoder(folder, threads)
 
 
 def _pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
     """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL."""
-    if not settings.shots:
-        return []
     wanted = settings.shots if settings.selector == "fixed" else POOL
     pool = list(islice(project.store.labels.read("train", "gold"), wanted))
     if len(pool) < settings.shots:

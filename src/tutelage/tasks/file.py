@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ class DataFile(_Strict):
     file: str
     split: Literal["train", "dev", "test"] | None = None
     fields: dict[str, str] = {}
-    label: str | None = None
+    label: str | dict[str, str] | None = None
     group: str | None = None
     source: str = "import"
 
@@ -39,6 +40,14 @@ class Price(_Strict):
     cached_input: float | None = Field(default=None, ge=0)
     date: str | None = None
     source: str | None = None
+
+
+class EndpointLimit(_Strict):
+    """What an endpoint or a model allows a minute, and at a time; None: no limit."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
 
 
 class Hardware(_Strict):
@@ -60,23 +69,36 @@ class TaskFile(_Strict):
     metric: str | None = None
     labels: list[str] | None = None
     grounded: bool | None = None
+    answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    normalisers: dict[str, str] | None = None
+    max_characters: int | None = None
+    language: str | None = None
+    forbidden_openings: list[str] | None = None
+    encoder: str | None = None
+    encoder_layers: int | None = None
     teacher: str | None = None
     run: list[str] | None = None
     data: list[DataFile] = []
     candidates: dict[str, dict[str, Any]] = {}
+    judges: dict[str, dict[str, Any]] = {}
     prices: dict[str, Price] = {}
+    limits: dict[str, EndpointLimit] = {}
     hardware: Hardware = Hardware()
 
     def task(self) -> Task:
         """The task described. Raises TaskFileError, or UnknownName for an output kind or metric that does not exist."""
         kind: type[Task] = OUTPUTS.load(self.output)
         given: dict[str, Any] = {"labels": self.labels, "grounded": self.grounded}
+        given |= {"max_characters": self.max_characters, "language": self.language, "encoder": self.encoder}
+        given |= {"forbidden_openings": self.forbidden_openings, "encoder_layers": self.encoder_layers}
+        given |= {"answer_schema": self.answer_schema, "normalisers": self.normalisers}
         known = {field.name for field in dataclasses.fields(kind)}
         extra: dict[str, Any] = {}
         for key, value in given.items():
             if value is None:
                 continue
             if key not in known:
+                key = "schema" if key == "answer_schema" else key
                 raise TaskFileError(f"{key!r} does not go with output = {self.output!r}. Remove it.")
             extra[key] = tuple(value) if isinstance(value, list) else value
         task = kind(self.name, tuple(self.fields), self.instructions.strip(), **extra)
@@ -101,7 +123,18 @@ def read_task_file(path: Path) -> TaskFile:
         raise TaskFileError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise TaskFileError(f"{path} is not valid TOML: {error}.") from None
+    if isinstance(data.get("schema"), str):
+        data["schema"] = _schema_file(path.parent / Path(data["schema"]).expanduser())
     return validated(TaskFile, data, str(path))
+
+
+def _schema_file(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise TaskFileError(f"The schema {path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise TaskFileError(f"The schema {path} is not JSON: {error}.") from None
 
 
 def validated(kind: type[T], data: Mapping[str, Any], where: str) -> T:
@@ -126,6 +159,6 @@ def _unknown(where: str, key: str, known: list[str]) -> str:
 
 
 def _known(kind: type[Any], place: tuple[int | str, ...]) -> list[str]:
-    nested: dict[str, type[BaseModel]] = {"data": DataFile, "prices": Price, "hardware": Hardware}
+    nested: dict[str, type[BaseModel]] = {"data": DataFile, "prices": Price, "limits": EndpointLimit, "hardware": Hardware}
     model = nested.get(str(place[0]), kind) if place else kind
-    return list(getattr(model, "model_fields", {}))
+    return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
