@@ -6,9 +6,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from tutelage.embeddings.encoder import Encoder, OnnxEncoder, export_encoder
-from tutelage.embeddings.runtime import FACTS
 from tutelage.errors import TaskFileError
 from tutelage.models import ChatModel, ModelSettings
 from tutelage.models.build import build_model, endpoints
@@ -19,14 +18,20 @@ from tutelage.prompting.selectors import Selector, build_selector
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
-from tutelage.registry import Family
+from tutelage.registry import Family, load
 from tutelage.tasks import Task
 from tutelage.types import Labelled, digest
+
+if TYPE_CHECKING:
+    from tutelage.embeddings.encoder import Encoder
 
 POOL = 20_000
 """Examples that selectors choose from at most: more make them slow and hardly better."""
 
 DEFAULT_CONTEXT = 4096
+
+ENCODERS = "tutelage.embeddings.encoder"
+"""Loaded when a candidate needs one: it takes as long to import as all the rest."""
 
 TEMPLATE_FILES = (".jinja", ".txt", ".md")
 """A template that is one line with such an end is a file's path."""
@@ -102,15 +107,16 @@ def _encoder(base: str, project: Project, threads: int | None) -> Encoder:
     Raises TrainingError when it cannot be used, MissingPackage when it must be exported and torch is missing.
     """
     folder = project.path(base)
-    if not (folder / FACTS).is_file():
+    if not (folder / "runtime.json").is_file():
         files = sorted((file.name, file.stat().st_size) for file in folder.glob("*") if file.is_file())
         folder = project.artefacts / "encoders" / digest([base, files])
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=folder.parent) as work:
-                export_encoder(base, Path(work) / "encoder", project.path)
+                load(f"{ENCODERS}:export_encoder")(base, Path(work) / "encoder", project.path)
                 (Path(work) / "encoder").rename(folder)
-    return OnnxEncoder(folder, threads)
+    encoder: Encoder = load(f"{ENCODERS}:OnnxEncoder")(folder, threads)
+    return encoder
 
 
 def _pool(settings: PromptedSettings, project: Project) -> list[Labelled]:

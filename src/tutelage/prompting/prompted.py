@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from tutelage.errors import AnswerError, ModelError
-from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply
+from tutelage.errors import DataError
+from tutelage.models.chat import ChatModel, Message, Params, PerLoop
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
+from tutelage.prompting.asking import Answer, Asker, Talk
+from tutelage.prompting.confidence import confidence
+from tutelage.prompting.form import CONFIDENCE, form_of
 from tutelage.prompting.selectors import Selector
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
-from tutelage.prompting.template import Template, repair
+from tutelage.prompting.template import Template
 from tutelage.tasks import Task
-from tutelage.tasks.base import Settled
 from tutelage.tasks.file import Price
 from tutelage.types import Input, OneByOne, Prediction, Usage, digest
+
+PROMPTS_KEPT = 256
 
 REPAIR_TOKENS = 100
 """An estimate of what one message of repair is billed as."""
@@ -70,23 +74,11 @@ class Asked(OneByOne, Protocol):
     async def close(self) -> None: ...
 
 
-class _Answer(NamedTuple):
-    settled: Settled
-    reply: Reply
-
-
-@dataclass
-class _Talk:
-    """One conversation about one input."""
-
-    messages: list[Message]
-    replies: list[Reply] = field(default_factory=list)
-    best: _Answer | None = None
-    asked_to_fit: bool = False
-
-
 class Prompted:
-    """`model` asked to do `task`. `source`, which its labels bear, changes with everything that shapes the prompt."""
+    """`model` asked to do `task`. `source`, which its labels bear, changes with everything that shapes the prompt.
+
+    Raises UsageError for settings that do not go together or with the task, and for a template that cannot be used.
+    """
 
     def __init__(
         self,
@@ -101,24 +93,16 @@ class Prompted:
         self.model, self.task, self.price = model, task, price
         self.settings = settings or PromptedSettings(model.name)
         self.selector = selector or FixedShots(())
-        self.template = Template(task, self.selector)
+        self.form = form_of(task, self.settings)
+        self.template = Template(self.form, self.selector, self.settings.system, self.settings.user)
         self.concurrency = self.settings.concurrency or model.limits.concurrency
         self.source = f"teacher:{model.name}@{prompt_version(self.template, self.settings)}"
         self._name = name or model.name
         self._slots = PerLoop(lambda: asyncio.Semaphore(self.concurrency))
-        self._params = Params(
-            max_tokens=self.settings.max_tokens,
-            temperature=self.settings.temperature,
-            structured=self.settings.structured,
-            schema=task.schema(),
-            top_p=self.settings.top_p,
-            top_k=self.settings.top_k,
-            min_p=self.settings.min_p,
-            stop=self.settings.stop,
-            seed=self.settings.seed,
-            pattern=self.settings.pattern,
-            logprobs=self.settings.logprobs,
-        )
+        self._params = self.form.params(self.settings)
+        self._asker = Asker(model, self.form, self.settings.repairs, self.settings.context or model.limits.context)
+        self._names = frozenset(self.form.schema["properties"]) - {CONFIDENCE if self.settings.verbalised else ""}
+        self._prompts: OrderedDict[tuple[str, ...], list[Message]] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -139,15 +123,15 @@ class Prompted:
                 task.cancel()
 
     async def predict_one(self, input: Input) -> Prediction:
-        """One answer; its usage is the sum of all calls made for it, repairs included. Raises ModelError as `predict`."""
+        """One answer; its usage is the sum of all calls made for it. Raises ModelError as `predict`."""
         return await self.draw(input, self.settings.seed)
 
     async def draw(self, input: Input, seed: int | None) -> Prediction:
-        """As `predict_one`, sampled with `seed`."""
+        """As `predict_one`, sampled with `seed`; a second try is sampled with the next one, and so on."""
         if problem := self.unsendable(input):
             return self._failed(problem, [], 0.0)
         async with self._slots.get():
-            return await self._ask(input, replace(self._params, seed=seed))
+            return await self._ask(input, seed)
 
     def unsendable(self, input: Input) -> str | None:
         """Why no call is made for `input` (too long), or None."""
@@ -158,91 +142,108 @@ class Prompted:
 
     def estimate(self, input: Input) -> Estimate:
         """The tokens of one call about `input`; none when no call would be made."""
-        if self.unsendable(input):
+        try:
+            messages = [] if self.unsendable(input) else self._messages(input)
+        except DataError:
+            messages = []
+        if not messages:
             return Estimate(0, 0)
-        prompt = estimated_prompt_tokens(self.template.messages(input))
-        return Estimate(self._schema_tokens + prompt, self.settings.max_tokens)
+        return Estimate(self._schema_tokens + estimated_prompt_tokens(messages), self.settings.max_tokens)
 
     @cached_property
     def _schema_tokens(self) -> int:
-        return estimated_tokens(json.dumps(self._params.schema)) if self.settings.structured == "schema" else 0
+        sent = self.settings.structured in ("schema", "tool")
+        return estimated_tokens(json.dumps(self._params.schema)) if sent else 0
 
     def dollars(self, input: Input, *, repairs: bool = True) -> float | None:
         """The most that an answer about `input` is estimated to cost (without `repairs`: one call); None without a price."""
         prompt, output = self.estimate(input)
+        tries, turns = (self.settings.tries, 1 + self.settings.repairs) if repairs and prompt else (1, 1)
         total = Usage()
-        for turn in range(1 + (self.settings.repairs if repairs and prompt else 0)):
-            total += Usage(prompt + turn * (output + REPAIR_TOKENS), output)
+        for turn in range(turns):
+            total += Usage(tries * (prompt + turn * (output + REPAIR_TOKENS)), tries * output)
         return cost(self.price, total)
 
     async def close(self) -> None:
         await self.model.close()
 
-    async def _ask(self, input: Input, params: Params) -> Prediction:
+    def _messages(self, input: Input) -> list[Message]:
+        """The prompt; the last ones are kept, since one input is estimated, asked about and drawn again."""
+        key = tuple(input[field] for field in self.task.fields)
+        if (messages := self._prompts.get(key)) is None:
+            messages = self.template.messages(input)
+            self._prompts[key] = messages
+            while len(self._prompts) > PROMPTS_KEPT:
+                self._prompts.popitem(last=False)
+        return messages
+
+    async def _ask(self, input: Input, seed: int | None) -> Prediction:
         start = time.perf_counter()
-        talk = _Talk(self.template.messages(input))
-        problem: str | None = None
-        for _ in range(1 + self.settings.repairs):
-            try:
-                reply = await self.model.complete(talk.messages, params)
-            except ModelError as error:
-                if error.fatal and not talk.replies:
-                    raise
-                problem = str(error)
-                break
-            talk.replies.append(reply)
-            problem = self._judge(talk, reply, input)
-            if problem is None:
-                break
-            talk.messages += [Message("assistant", reply.text), repair(problem)]
-        if talk.best is None:
-            return self._failed(problem or "", talk.replies, time.perf_counter() - start)
-        settled, last = talk.best
-        note = _note(talk, settled.note)
-        return Prediction(settled.value, _confidence(last), _summed(talk.replies), self.source, None, note)
-
-    def _judge(self, talk: _Talk, reply: Reply, input: Input) -> str | None:
-        """What is wrong with `reply` and worth asking again for, or None. Keeps the newest answer that can be used."""
         try:
-            value = self.task.parse(reply.text)
-        except AnswerError as error:
-            if reply.finish_reason == "length":
-                return f"The answer was cut off at max_tokens = {self.settings.max_tokens}: it must be shorter."
-            return str(error)
-        settled = self.task.settle(value, input)
-        talk.best = _Answer(settled, reply)
-        if settled.problem is None or talk.asked_to_fit:
-            return None
-        talk.asked_to_fit = True
-        return settled.problem
+            if self._searching:  # an index, or an encoder: not on the event loop
+                messages = await asyncio.to_thread(self._messages, input)
+            else:
+                messages = self._messages(input)
+        except DataError as error:
+            return self._failed(str(error), [], time.perf_counter() - start)
+        usages: list[Usage] = []
+        for number in range(self.settings.tries):
+            talk = await self._asker.talk(messages, self._sampled(seed, number), input)
+            usages += talk.usages
+            if talk.answer is not None or talk.hopeless:
+                break
+        if talk.error is not None and talk.error.fatal and not usages:
+            raise talk.error
+        if talk.answer is None:
+            return self._failed(talk.problem or "", usages, time.perf_counter() - start)
+        return self._prediction(talk.answer, usages, note=_note(number, talk, talk.answer.settled.note))
 
-    def _failed(self, problem: str, replies: Sequence[Reply], seconds: float) -> Prediction:
+    def _sampled(self, seed: int | None, number: int) -> Params:
+        """What the try with this number is asked with."""
+        if number:
+            seed = (seed or 0) + number
+        return self._params if seed == self._params.seed else replace(self._params, seed=seed)
+
+    @cached_property
+    def _searching(self) -> bool:
+        return not isinstance(self.selector, FixedShots)
+
+    def _prediction(self, answer: Answer, usages: Sequence[Usage], note: str | None) -> Prediction:
+        value, said = answer.settled.value, answer.read.verbalised
+        signals, parts = confidence(self.task, value, answer.reply, self._names)
+        if said is not None:
+            signals = {**signals, "verbalised": said}
+        return Prediction(
+            value,
+            signals.get(self.settings.confidence),
+            _summed(usages),
+            self.source,
+            note=note,
+            signals=signals,
+            parts=parts,
+        )
+
+    def _failed(self, problem: str, usages: Sequence[Usage], seconds: float) -> Prediction:
         nothing = Usage(dollars=None if self.price is None else 0.0)
-        usage = replace(_summed(replies) if replies else nothing, seconds=seconds)
+        usage = replace(_summed(usages) if usages else nothing, seconds=seconds)
         return Prediction(None, None, usage, self.source, problem)
 
 
 def prompt_version(template: Template, settings: PromptedSettings) -> str:
     """Eight hexadecimal digits that change with the prompt and with the settings that shape answers."""
     shaping = [settings.structured, settings.temperature, settings.max_tokens, settings.repairs]
-    return digest([template.facts(), shaping, *([unusual] if (unusual := settings.unusual()) else [])])[:8]
+    unusual = settings.unusual()
+    return digest([template.facts(), shaping, *([unusual] if unusual else [])])[:8]
 
 
-def _summed(replies: Sequence[Reply]) -> Usage:
-    total = replies[0].usage
-    for reply in replies[1:]:
-        total += reply.usage
+def _summed(usages: Sequence[Usage]) -> Usage:
+    total = usages[0]
+    for usage in usages[1:]:
+        total += usage
     return total
 
 
-def _confidence(reply: Reply) -> float | None:
-    """The geometric mean of the tokens' probabilities, where the model gave them."""
-    if not reply.tokens:
-        return None
-    return min(1.0, math.exp(sum(token.logprob for token in reply.tokens) / len(reply.tokens)))
-
-
-def _note(talk: _Talk, misfit: str | None) -> str | None:
-    repairs = len(talk.replies) - 1
-    parts = [f"{repairs} repair{'s' if repairs > 1 else ''}"] if repairs else []
-    return "; ".join(parts + ([misfit] if misfit else [])) or None
+def _note(tries_before: int, talk: Talk, misfit: str | None) -> str | None:
+    repairs = f"{talk.repairs} repair{'s' if talk.repairs > 1 else ''}" if talk.repairs > 0 else None
+    tries = f"{tries_before + 1} tries" if tries_before else None
+    return "; ".join(part for part in (tries, repairs, misfit) if part) or None

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from tutelage.prompting.form import Form, answer_format
 from tutelage.prompting.selectors.fixed import FixedShots
-from tutelage.prompting.template import Template, answer_format
+from tutelage.prompting.template import Template
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.strings import StringsTask
 
@@ -20,6 +21,6 @@ def test_the_format_of_strings_asks_for_copies_only_where_they_are_grounded() ->
 
 def test_a_task_without_instructions_still_says_how_to_answer() -> None:
     task = LabelTask("tone", ("title", "body"), "", labels=("a", "b"))
-    system, user = Template(task, FixedShots(())).messages({"title": "T", "body": "B"})
+    system, user = Template(Form(task), FixedShots(())).messages({"title": "T", "body": "B"})
     assert system.content.startswith("Answer only with JSON")
     assert user.content == "title: T\n\nbody: B"
