@@ -68,6 +68,16 @@ class PromptedSettings:
     def shot_options(self) -> ShotOptions:
         return ShotOptions(selector=self.selector, shots=self.shots, shot_tokens=self.shot_tokens, seed=self.seed or 0)
 
+    def facts(self) -> dict[str, Any]:
+        """The settings as fingerprints know them: one that came later counts where it is set, so that the stored answers of
+        candidates without it stay theirs."""
+        told = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name in _FROM_THE_FIRST or getattr(self, field.name) != field.default
+        }
+        return told | {"context": self.context or 4096}
+
     def unusual(self) -> dict[str, Any]:
         """The settings that shape answers and are not at their defaults, for versions."""
         return {
@@ -79,3 +89,8 @@ class PromptedSettings:
 
 _SHAPING = frozenset({"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tries", "verbalised"})
 """Settings that change answers, besides those that every version counts (see `prompt_version`) and the prompt itself."""
+
+_FROM_THE_FIRST = frozenset(
+    "model provider base_url api_key_env structured temperature max_tokens concurrency repairs max_retries timeout context "
+    "threads shots logprobs".split()
+)
