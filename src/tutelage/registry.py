@@ -34,6 +34,7 @@ class Family:
     `build(name, settings, project)` returns a Predictor. A student's `build` loads its newest artefact;
     `student` is then the class to train, else None. `fingerprint(name, settings, project)` returns what, besides the
     settings, decides the answers (a file's hash, a model's size), so that stored predictions are never stale.
+    `hosted(name, settings, project)` says whether somebody else's machine answers; without it `settings.hosted` does.
     """
 
     role: Role
@@ -41,6 +42,7 @@ class Family:
     build: Callable[..., Any]
     fingerprint: Callable[..., object]
     student: type[Any] | None = None
+    hosted: Callable[..., bool] | None = None
 
 
 def load(path: str, needed_by: str = "") -> Any:

@@ -17,6 +17,8 @@ FAMILIES = Table(
     "family",
     {
         "prompted": "tutelage.prompting.family:FAMILY",
+        "self-consistency": "tutelage.prompting.sampling:SELF_CONSISTENCY",
+        "best-of-n": "tutelage.prompting.sampling:BEST_OF_N",
         "replay": "tutelage.evaluation.replay:FAMILY",
         **STUDENTS.rows(),
     },
@@ -32,9 +34,10 @@ class Candidate:
     family: Family
     settings: Any
 
-    @property
-    def hosted(self) -> bool:
-        """Whether somebody else's machine answers, as the settings of some families say."""
+    def hosted(self, project: Project) -> bool:
+        """Whether somebody else's machine answers."""
+        if self.family.hosted:
+            return self.family.hosted(self.name, self.settings, project)
         return bool(getattr(self.settings, "hosted", False))
 
     def fingerprint(self, project: Project) -> str:

@@ -81,12 +81,12 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
     usages = [p.usage for p in scored.predictions]
     # One machine that is kept busy answers in batches, so a batch's rate is what its hours are paid for.
     seconds = 1 / scored.latency.items_per_second if scored.latency.items_per_second else 0.0
-    cost = cost_of(candidate.family.role, usages, seconds, project.file.hardware, hosted=candidate.hosted)
+    cost = cost_of(candidate.family.role, usages, seconds, project.file.hardware, hosted=candidate.hosted(project))
     return Row(
         candidate.name,
         candidate.family_name,
         candidate.family.role,
-        candidate.hosted,
+        candidate.hosted(project),
         {name: estimate(statistic, n) for name, statistic in scored.statistics.items()},
         against,
         sum(p.value is None for p in scored.predictions),
