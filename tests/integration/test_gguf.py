@@ -14,7 +14,7 @@ import pytest
 
 from tutelage.errors import DataError, ModelError
 from tutelage.models import PROVIDERS, Message, ModelSettings, Params
-from tutelage.prompting import Prompted
+from tutelage.prompting import Prompted, PromptedSettings
 from tutelage.settings import weights_folder
 from tutelage.tasks.label import LabelTask
 from tutelage.types import Prediction
@@ -32,7 +32,7 @@ def test_a_local_file_answers_within_the_schema() -> None:
     model = PROVIDERS.load("gguf")(ModelSettings(model=str(MODEL), context=512, threads=2))
 
     async def run() -> list[Prediction]:
-        predictor = Prompted(model, TASK)
+        predictor = Prompted(model, TASK, PromptedSettings(str(MODEL), max_tokens=64))
         try:
             assert predictor.concurrency == 1
             return await predictor.predict([{"text": "I love it"}, {"text": "a b " * 600}, {"text": "x" * 9000}])
@@ -42,7 +42,7 @@ def test_a_local_file_answers_within_the_schema() -> None:
     fits, too_many_tokens, too_many_characters = asyncio.run(run())
     assert fits.value in TASK.labels and fits.confidence and 0 < fits.confidence <= 1
     assert fits.usage.input_tokens > 0 and fits.usage.dollars is None
-    assert too_many_tokens.error and "context size" in too_many_tokens.error
+    assert too_many_tokens.error and "'smollm2-135m-instruct.q4_1' holds 512" in too_many_tokens.error
     assert too_many_characters.error and "at most 8,192" in too_many_characters.error
 
 
@@ -54,7 +54,7 @@ def test_the_server_ends_with_a_caller_that_is_killed() -> None:
         "from tutelage.models import PROVIDERS, Message, ModelSettings, Params\n"
         f"model = PROVIDERS.load('gguf')(ModelSettings(model={str(MODEL)!r}, context=256, threads=1))\n"
         "asyncio.run(model.complete([Message('user', 'hi')], Params(max_tokens=2)))\n"
-        "print(model._server.pid, flush=True)\n"
+        "print(model._server.process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

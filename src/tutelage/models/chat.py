@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from tutelage.errors import ModelError
 from tutelage.tasks.file import Price
 from tutelage.types import Usage
 
@@ -17,6 +18,10 @@ Role: TypeAlias = Literal["system", "user", "assistant"]
 Structured: TypeAlias = Literal["schema", "json", "tool", "choice", "regex", "none"]
 """How an answer is bound: to JSON by its schema, to any JSON object, to the arguments of a tool call, to one of some texts,
 to a regular expression, or by the words of the prompt alone."""
+
+Dialect: TypeAlias = Literal["openai", "llama.cpp", "llguidance", "vllm"]
+"""How an endpoint is told of choices, regular expressions and tools, which the endpoints that speak OpenAI's API do each in
+their own way. "llguidance" is a llama.cpp server built with llguidance, as the one for local files is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,14 @@ class Reply:
     model: str
     finish_reason: str = "stop"
     tokens: tuple[Token, ...] | None = None
+
+
+class NoAnswer(ModelError):
+    """The model answered without an answer (it refused, or was cut off before its first word); `usage` is what that cost."""
+
+    def __init__(self, message: str, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class ModelSettings:
     model: str
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    dialect: Dialect = "openai"
     timeout: float | None = None
     max_retries: int = 4
     context: int = 4096

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import xllamacpp
 
@@ -24,7 +24,6 @@ from tutelage import settings as environment
 from tutelage.errors import DataError, ModelError
 from tutelage.models.chat import Limits, Message, ModelSettings, Params, Reply
 from tutelage.models.openai import OpenAIChat
-from tutelage.models.prices import estimated_prompt_tokens
 
 TIMEOUT = 600.0
 """Seconds for one answer: a full context takes minutes on few cores."""
@@ -38,7 +37,8 @@ MAGIC = b"GGUF"
 class GgufChat:
     """The file `settings.model`. The server starts at the first call; local answers have no price per token.
 
-    One call at a time, the prompt's prefix kept between calls. Raises DataError when the file is missing or no GGUF.
+    All that run the same file with the same context and threads share one server, which ends when the last of them closes:
+    one call at a time, the prompt's prefix kept between calls. Raises DataError when the file is missing or no GGUF.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -49,7 +49,7 @@ class GgufChat:
             concurrency=1, max_characters=settings.context * CHARACTERS_PER_TOKEN, context=settings.context
         )
         self._lock = threading.Lock()
-        self._server: subprocess.Popen[str] | None = None
+        self._server: Server | None = None
         self._chat: OpenAIChat | None = None
 
     @property
@@ -62,39 +62,75 @@ class GgufChat:
 
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply; the seconds do not hold the loading of the model. Raises ModelError."""
-        chat = self._chat
-        if chat is None:
-            chat = await asyncio.to_thread(self._start)
-        return await chat.complete(messages, params)
+        return await (await self._started()).complete(messages, params)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return estimated_prompt_tokens(messages)
+        """Exact, by the model's own template and tokenizer. Raises ModelError when the file cannot be loaded."""
+        return await (await self._started()).count_tokens(messages)
 
     async def close(self) -> None:
         chat, server, self._chat, self._server = self._chat, self._server, None, None
         if chat:
             await chat.close()
         if server:
-            await asyncio.to_thread(_stop, server)
+            await asyncio.to_thread(server.leave)
+
+    async def _started(self) -> OpenAIChat:
+        chat = self._chat
+        return chat if chat else await asyncio.to_thread(self._start)
 
     def _start(self) -> OpenAIChat:
         with self._lock:
-            if self._chat is None:
+            chat = self._chat
+            if chat is None:
                 given = self._settings
-                threads = given.threads or os.cpu_count() or 1
-                told = {"path": str(self.path), "context": given.context, "threads": threads}
-                self._server = _spawn(told)
-                address = (self._server.stdout.readline() if self._server.stdout else "").strip()
-                if not address:
-                    code = self._server.wait()
-                    raise ModelError(
-                        f"llama.cpp cannot load {self.path} (exit status {code}). Check that the file is whole and that "
-                        f"{given.context} tokens of context fit in memory.",
-                        fatal=True,
-                    )
-                local = replace(given, model=self.name, base_url=f"{address}/v1", timeout=given.timeout or TIMEOUT)
-                self._chat = OpenAIChat(replace(local, price=None, max_retries=1), limits=self._limits)
-            return self._chat
+                server = Server.join(self.path, given.context, given.threads or os.cpu_count() or 1)
+                local = replace(given, model=self.name, base_url=f"{server.address}/v1", dialect="llguidance")
+                local = replace(local, timeout=given.timeout or TIMEOUT, price=None, max_retries=1)
+                chat = OpenAIChat(local, limits=self._limits)
+                self._server, self._chat = server, chat
+            return chat
+
+
+class Server:
+    """A running llama.cpp server, for as many users as have joined and not left. `address` has no slash at its end."""
+
+    _running: ClassVar[dict[tuple[Path, int, int], Server]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, path: Path, context: int, threads: int) -> None:
+        self.users = 0
+        self._key = path, context, threads
+        self.process = _spawn({"path": str(path), "context": context, "threads": threads})
+        self.address = (self.process.stdout.readline() if self.process.stdout else "").strip()
+        if not self.address:
+            code = self.process.wait()
+            raise ModelError(
+                f"llama.cpp cannot load {path} (exit status {code}). Check that the file is whole and that {context} tokens "
+                "of context fit in memory.",
+                fatal=True,
+            )
+
+    @classmethod
+    def join(cls, path: Path, context: int, threads: int) -> Server:
+        """The server of the file, started if need be. Raises ModelError when llama.cpp cannot load it."""
+        key = path.resolve(), context, threads
+        with cls._lock:
+            server = cls._running.get(key)
+            if server is None or server.process.poll() is not None:
+                server = cls._running[key] = cls(*key)
+            server.users += 1
+            return server
+
+    def leave(self) -> None:
+        """The last one stops it."""
+        with self._lock:
+            self.users -= 1
+            if self.users:
+                return
+            if self._running.get(self._key) is self:
+                del self._running[self._key]
+        _stop(self.process)
 
 
 def build_gguf(settings: ModelSettings) -> GgufChat:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import json
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -12,11 +15,15 @@ from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion
+from openai.types.chat.chat_completion import Choice
 
 from tutelage import settings
 from tutelage.errors import ModelError, UsageError
-from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply, Structured, Token
+from tutelage.models.binding import BOUNDS, Binding, bound, without_bounds
+from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, NoAnswer, Params, PerLoop, Reply, Token
+from tutelage.models.failures import Endpoint, line, refused_parameter, said
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
+from tutelage.models.tokens import aligned
 from tutelage.types import Usage
 
 OPENAI = "https://api.openai.com/v1"
@@ -25,7 +32,12 @@ TIMEOUT = 60.0
 BODY_ATTEMPTS = 3
 """How often a call is made in all when answers come that are no chat completion (the client does not retry those)."""
 
-_LENGTHS = ("minLength", "maxLength")
+COUNTERS: Mapping[Dialect, tuple[str, str]] = {
+    "llama.cpp": ("/v1/chat/completions/input_tokens", "input_tokens"),
+    "llguidance": ("/v1/chat/completions/input_tokens", "input_tokens"),
+    "vllm": ("/tokenize", "count"),
+}
+"""Where a server counts the tokens of a prompt, and the key of the figure."""
 
 
 class OpenAIChat:
@@ -33,7 +45,7 @@ class OpenAIChat:
 
     The client retries 429, 5xx, timeouts and broken connections `settings.max_retries` times and honours `Retry-After`
     up to two minutes; what remains is a ModelError. Parameters that the endpoint says it does not take are left out
-    from then on. Raises UsageError when a key is needed and not set; an endpoint on loopback needs none.
+    from then on, which is logged once. Raises UsageError when a key is needed and not set; an endpoint on loopback needs none.
     """
 
     def __init__(self, settings: ModelSettings, *, limits: Limits | None = None) -> None:
@@ -43,7 +55,9 @@ class OpenAIChat:
         self._settings = settings
         self._key = _key(self.endpoint, settings.api_key_env)
         self._refused: set[str] = set()
+        self._bound: tuple[Params, Binding] | None = None
         self._client = PerLoop(self._connect)
+        self._who = Endpoint(self.endpoint, settings.model, settings.api_key_env, self.timeout, settings.max_retries)
 
     @property
     def name(self) -> str:
@@ -56,25 +70,38 @@ class OpenAIChat:
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply; `usage.seconds` is the wall time of the whole call, retries included. Raises ModelError."""
         start = time.perf_counter()
+        binding = self._binding(params)
         problem = ""
         for _ in range(BODY_ATTEMPTS):
             try:
-                completion = await self._create(messages, params)
+                completion = await self._create(messages, params, binding)
             except ValueError as error:  # a body that is not JSON
                 problem = f"{type(error).__name__}: {error}"
                 continue
             if problem := _malformed(completion):
                 continue
-            reply = self._reply(completion, messages)
-            return replace(reply, usage=replace(reply.usage, seconds=time.perf_counter() - start))
+            usage = _usage(completion, messages)
+            usage = replace(usage, dollars=cost(self._settings.price, usage), seconds=time.perf_counter() - start)
+            return self._reply(completion, params, binding, usage)
         raise ModelError(
-            f"{self.endpoint} sent {BODY_ATTEMPTS} times in a row what is no chat completion ({_line(problem)}). "
+            f"{self.endpoint} sent {BODY_ATTEMPTS} times in a row what is no chat completion ({line(problem)}). "
             "Check that base_url names an OpenAI-compatible API.",
             retryable=True,
         )
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        return estimated_prompt_tokens(messages)
+        """Exact where the endpoint counts (llama.cpp, vLLM), else an estimate. The frame of a tool is not counted."""
+        if (counter := COUNTERS.get(self._settings.dialect)) is None:
+            return estimated_prompt_tokens(messages)
+        path, key = counter
+        body = {"model": self._settings.model, "messages": _sent(messages)}
+        try:
+            url = self.endpoint.rstrip("/").removesuffix("/v1") + path
+            counted: Any = await self._client.get().post(url, body=body, cast_to=object)
+        except (openai.OpenAIError, ValueError):  # an older server, or one that is down, which the next call says
+            return estimated_prompt_tokens(messages)
+        found = counted.get(key) if isinstance(counted, dict) else None
+        return found if isinstance(found, int) else estimated_prompt_tokens(messages)
 
     async def close(self) -> None:
         if client := self._client.take():
@@ -88,85 +115,100 @@ class OpenAIChat:
             max_retries=self._settings.max_retries,
         )
 
-    async def _create(self, messages: Sequence[Message], params: Params) -> ChatCompletion:
+    def _binding(self, params: Params) -> Binding:
+        """How `params` binds the answer: worked out once for calls that differ in other things (seed, temperature)."""
+        last = self._bound
+        if last and all(getattr(last[0], name) is getattr(params, name) for name in _BINDS):
+            return last[1]
+        binding = bound(params, self._settings.dialect)
+        self._bound = params, binding
+        return binding
+
+    async def _create(self, messages: Sequence[Message], params: Params, binding: Binding) -> ChatCompletion:
         """One call, repeated while the endpoint names a parameter that can be left out."""
         while True:
-            body = self._body(messages, params)
+            body = self._body(messages, params, binding)
             try:
                 # As extra_body: the client walks typed parameters one by one, which takes milliseconds for a long schema.
                 return await self._client.get().chat.completions.create(
                     model=self._settings.model, messages=[], extra_body=body
                 )
             except openai.OpenAIError as error:
-                refused = _refused_parameter(error, body)
-                if refused is None:
-                    raise self._explained(error) from error
-                self._refused.add(refused)
+                refused = refused_parameter(error, body)
+                if refused is None or (refused == "response_format" and not _bounds(body[refused])):
+                    raise self._explained(error, params) from error
+                self._leave_out(refused, said(error))
 
-    def _body(self, messages: Sequence[Message], params: Params) -> dict[str, Any]:
+    def _leave_out(self, name: str, why: str) -> None:
+        self._refused.add(name)
+        if name == "response_format":
+            _warn(f"{self.endpoint} takes no bounds in a schema ({why}): answers of {self.name!r} come without them.")
+        elif name != "max_tokens":
+            _warn(f"{self.endpoint} does not take {name!r} ({why}): answers of {self.name!r} come without it.")
+
+    def _body(self, messages: Sequence[Message], params: Params, binding: Binding) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
+        llama = self._settings.dialect in ("llama.cpp", "llguidance")
         body: dict[str, Any] = {
-            "messages": [{"role": message.role, "content": _sendable(message.content)} for message in messages],
+            "messages": _sent(messages),
             limit: params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
+            "top_k": params.top_k,
+            "min_p": params.min_p,
             "stop": list(params.stop) or None,
             "seed": params.seed,
             "logprobs": params.logprobs or None,
+            # llama.cpp lists twenty alternatives of every token unless told otherwise, and none of any for 0.
+            "top_logprobs": 1 if params.logprobs and llama else None,
+            **binding.body,
         }
-        if params.schema is not None and params.structured in ("schema", "json"):
-            body["response_format"] = self._response_format(params.structured, params.schema)
+        if "response_format" in self._refused and "response_format" in body:
+            body["response_format"] = without_bounds(body["response_format"])
         return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
 
-    def _response_format(self, structured: Structured, schema: Mapping[str, Any]) -> dict[str, Any]:
-        if structured == "json":
-            return {"type": "json_object"}
-        asked = _without_lengths(schema) if "response_format" in self._refused else schema
-        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": asked, "strict": True}}
-
-    def _reply(self, completion: ChatCompletion, messages: Sequence[Message]) -> Reply:
+    def _reply(self, completion: ChatCompletion, params: Params, binding: Binding, usage: Usage) -> Reply:
         choice = completion.choices[0]
-        text = choice.message.content or ""
-        if not text and choice.message.refusal:
-            raise ModelError(f"The model {self.name!r} refused: {_line(choice.message.refusal)}")
-        usage = _usage(completion, messages, text)
-        usage = replace(usage, dollars=cost(self._settings.price, usage))
+        message, finish = choice.message, choice.finish_reason or "stop"
+        called = _called(choice)
+        text = called if called is not None else binding.bare(message.content or "")
+        if not text and message.refusal:
+            raise NoAnswer(f"The model {self.name!r} refused: {line(message.refusal)}", usage)
+        if finish == "content_filter":
+            raise NoAnswer(f"The model {self.name!r} refused: a content filter stopped its answer.", usage)
+        if not text and finish == "length":
+            raise NoAnswer(
+                f"The model {self.name!r} came to max_tokens = {params.max_tokens} before the first word of its answer (models "
+                "that reason write that first). Raise max_tokens.",
+                usage,
+            )
+        if binding.pattern and finish == "stop" and not binding.pattern.fullmatch(text):
+            raise NoAnswer(
+                f"{self.endpoint} cannot bind {self.name!r} to a regular expression: it answered {line(text, 60)!r}. Set "
+                "dialect to what the endpoint is, or structured to another form.",
+                usage,
+            )
+        tokens = self._tokens(choice, text) if params.logprobs else None
+        return Reply(text, usage, completion.model or self.name, "length" if finish == "length" else "stop", tokens)
+
+    def _tokens(self, choice: Choice, text: str) -> tuple[Token, ...] | None:
         found = choice.logprobs.content if choice.logprobs else None
-        tokens = tuple(Token(token.token, token.logprob) for token in found) if found else None
-        return Reply(text, usage, completion.model or self.name, choice.finish_reason or "stop", tokens)
+        if found:
+            return aligned(found, text)
+        if not choice.message.tool_calls and "logprobs" not in self._refused:
+            _warn(
+                f"{self.endpoint} gives no log probabilities for {self.name!r}: its answers have no confidence from them."
+            )
+        return None
 
-    def _explained(self, error: openai.OpenAIError) -> ModelError:
-        """`error` as one line for people."""
-        model, at, detail = self._settings.model, self.endpoint, _detail(error)
-        match error:
-            case openai.APITimeoutError():
-                text = f"{at} did not answer within {self.timeout:g} s ({self._attempts()}). Raise timeout."
-                return ModelError(text, retryable=True)
-            case openai.APIConnectionError():
-                down = "connect" in type(error.__cause__).__name__.lower()
-                cause = _line(str(error.__cause__ or error)) or type(error.__cause__).__name__
-                what = "cannot be reached" if down else "broke the connection"
-                text = f"{at} {what} ({cause}; {self._attempts()}). Check base_url and that the server runs."
-                return ModelError(text, retryable=True, fatal=down)
-            case openai.AuthenticationError():
-                text = f"{at} refused the API key in {self._settings.api_key_env} ({detail}). Set a valid key."
-                return ModelError(text, fatal=True)
-            case openai.NotFoundError():
-                text = f"The model {model!r} is not at {at} ({detail}). Check model and base_url."
-                return ModelError(text, fatal=True)
-            case openai.RateLimitError() if error.code == "insufficient_quota":
-                return ModelError(f"The account at {at} has no credit left ({detail}).", fatal=True)
-            case openai.RateLimitError():
-                text = f"{at} limits the rate ({detail}; {self._attempts()}). Lower concurrency or wait."
-                return ModelError(text, retryable=True)
-            case openai.APIStatusError():
-                text = f"{at} answered {error.status_code} for model {model!r}: {detail}"
-                return ModelError(text, retryable=error.status_code >= 500 or error.status_code in (408, 409))
-            case _:
-                return ModelError(f"{at} failed for model {model!r}: {detail}")
-
-    def _attempts(self) -> str:
-        return f"asked {self._settings.max_retries + 1} times"
+    def _explained(self, error: openai.OpenAIError, params: Params) -> ModelError:
+        if params.structured == "regex" and isinstance(error, openai.BadRequestError) and _FORM.search(str(error)):
+            return ModelError(
+                f"{self.endpoint} cannot bind {self.name!r} to the regular expression {params.pattern!r} ({said(error)}). "
+                "Simplify it, set dialect to what the endpoint is, or set structured to another form.",
+                fatal=True,
+            )
+        return self._who.explained(error)
 
 
 def build_openai(settings: ModelSettings) -> OpenAIChat:
@@ -186,34 +228,28 @@ def is_loopback(url: str) -> bool:
 _KEPT = frozenset({"max_tokens", "response_format"})
 """Refused parameters that are sent in another form instead of being left out."""
 
-_OPTIONAL = ("max_tokens", "temperature", "top_p", "stop", "seed", "logprobs", "response_format")
-_REFUSALS = ("unsupported", "not support", "not allowed", "not permitted", "unrecognized", "unknown", "extra")
+_BINDS = ("structured", "schema", "choices", "pattern")
+"""The parameters that say how an answer is bound."""
+
+_FORM = re.compile("pattern|regex|grammar|schema|response_format|structured", re.IGNORECASE)
 
 
-def _refused_parameter(error: openai.OpenAIError, body: Mapping[str, Any]) -> str | None:
-    """The parameter in `body` that a 400, 403 or 422 refuses and that can be left out or sent in another form."""
-    if not isinstance(error, openai.APIStatusError) or error.status_code not in (400, 403, 422):
-        return None
-    text = f"{error.code} {error.param} {error.message}"
-    if not any(word in text.lower() for word in _REFUSALS):
-        return None
-    named = [name for name in _OPTIONAL if name in body and re.search(rf"\b{name}\b", text)]
-    refused = next(iter(named), None)
-    if refused == "response_format" and not any(key in str(body[refused]) for key in _LENGTHS):
-        return None
-    return refused
+@functools.cache
+def _warn(text: str) -> None:
+    """Say `text` once in the life of the process; Python's own handler writes it to standard error."""
+    logging.getLogger(__name__).warning(text)
 
 
-def _sendable(text: str) -> str:
-    """`text` with lone surrogates, which no UTF-8 can hold, as question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _bounds(response_format: object) -> bool:
+    return any(f'"{key}"' in json.dumps(response_format) for key in BOUNDS)
 
 
-def _without_lengths(schema: Any) -> Any:
-    """`schema` without the keywords for lengths of strings, which some endpoints refuse in strict mode."""
-    if isinstance(schema, Mapping):
-        return {key: _without_lengths(value) for key, value in schema.items() if key not in _LENGTHS}
-    return [_without_lengths(part) for part in schema] if isinstance(schema, list) else schema
+def _sent(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """The messages, lone surrogates, which no UTF-8 can hold, as question marks."""
+    return [
+        {"role": message.role, "content": message.content.encode("utf-8", "replace").decode("utf-8")}
+        for message in messages
+    ]
 
 
 def _key(endpoint: str, variable: str) -> str:
@@ -228,7 +264,7 @@ def _key(endpoint: str, variable: str) -> str:
 def _malformed(completion: object) -> str:
     """What keeps `completion` from being one ("" when nothing does): the client takes any JSON, and HTML as text."""
     if not isinstance(completion, ChatCompletion):
-        return f"found {str(completion)[:60]!r}"
+        return f"found {line(str(completion), 60)!r}"
     choices: Any = completion.choices
     if not isinstance(choices, list) or not choices:
         return "it has no choices"
@@ -239,23 +275,21 @@ def _malformed(completion: object) -> str:
     return ""
 
 
-def _usage(completion: ChatCompletion, messages: Sequence[Message], text: str) -> Usage:
+def _called(choice: Choice) -> str | None:
+    """The arguments of the first tool that the model called, as JSON; None when it called none."""
+    calls = choice.message.tool_calls
+    function: Any = getattr(calls[0], "function", None) if calls else None
+    given = getattr(function, "arguments", None)
+    return given if given is None or isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+
+
+def _usage(completion: ChatCompletion, messages: Sequence[Message]) -> Usage:
     """The tokens as billed; estimated where the endpoint does not say, so that a budget still holds."""
     found = completion.usage
     if found is None:
-        return Usage(estimated_prompt_tokens(messages), estimated_tokens(text))
+        choice = completion.choices[0]
+        written = _called(choice) or choice.message.content or ""
+        return Usage(estimated_prompt_tokens(messages), estimated_tokens(written))
     details = found.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
     return Usage(found.prompt_tokens or 0, found.completion_tokens or 0, cached_input_tokens=cached)
-
-
-def _detail(error: openai.OpenAIError) -> str:
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    return _line(str(message or getattr(error, "message", "") or error))
-
-
-def _line(text: str, longest: int = 200) -> str:
-    """`text` on one line, shortened, without a full stop."""
-    line = " ".join(text.split()).rstrip(".")
-    return line if len(line) <= longest else line[: longest - 3] + "..."
