@@ -11,7 +11,7 @@ from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
 from tutelage.errors import TutelageError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
-from tutelage.evaluation.harness import ExampleSet, Progress, evaluate, example_set
+from tutelage.evaluation.harness import ExampleSet, Progress, evaluate, every_example, example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.table import terminal_table
 from tutelage.project import Project
@@ -29,25 +29,35 @@ against_option = click.option(
 @click.argument("names", nargs=-1, metavar="[CANDIDATE ...]")
 @split_option
 @against_option
+@click.option("--unlabelled", is_flag=True, help="Ask about all examples, labelled or not; store and do not score.")
 @json_option
 @project_options
-def command(project: Project, names: tuple[str, ...], split: Split, against: str | None, as_json: bool) -> None:
+def command(
+    project: Project, names: tuple[str, ...], split: Split, against: str | None, unlabelled: bool, as_json: bool
+) -> None:
     """Make candidates answer the examples of a split, store the answers, measure speed, and show the comparison.
 
     Answers that are stored already are not asked for again. Without names all candidates of task.toml are taken.
+    Where nothing is labelled, --unlabelled gets the answers, which `tutelage judge` can compare.
 
     \b
     Examples:
       tutelage evaluate
       tutelage evaluate tagger teacher --split dev
+      tutelage evaluate small large --unlabelled
     """
     chosen = [candidate(project, name) for name in names or project.selected()]
-    examples = example_set(project, split, against)  # type: ignore[arg-type]
+    examples = every_example(project, split) if unlabelled else example_set(project, split, against)  # type: ignore[arg-type]
     problems = evaluate_all(project, chosen, examples)
     for name, problem in problems.items():
         click.echo(f"{name} was left out: {problem}", err=True)
     if len(problems) == len(chosen):
         raise UsageError("No candidate could be evaluated.")
+    if unlabelled:
+        answered = [one.name for one in chosen if one.name not in problems]
+        facts = {"split": split, "n": len(examples.examples), "answered": answered}
+        emit(facts, as_json, f"{', '.join(answered)}: answers for all {len(examples.examples)} examples of {split}")
+        return
     result, _ = make_report(project, chosen, examples)
     emit(result.json(), as_json, "" if as_json else terminal_table(result))
 

@@ -64,6 +64,14 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
     )
 
 
+def every_example(project: Project, split: Split) -> ExampleSet:
+    """All examples of `split`, labelled or not, to be answered and not scored. Raises DataError when there are none."""
+    found = tuple(Labelled(example, "", "") for example in project.store.examples.read(split))
+    if not found:
+        raise DataError(f"{split!r} has no examples. Add some with: tutelage add FILE --split {split}")
+    return ExampleSet(split, found, "nothing")
+
+
 async def evaluate(
     project: Project,
     candidate: Candidate,
@@ -87,7 +95,7 @@ async def evaluate(
             await _measured(project, predictor, key, examples, tell)
             return len(examples.examples)
         start = time.perf_counter()
-        await _ask(project, predictor, key, missing, tell)
+        await ask(project, predictor, key, missing, tell)
         if missing:
             facts = {"n": len(missing), "rate": len(missing) / max(time.perf_counter() - start, 1e-9)}
             project.store.measurements.put(key, examples.split, facts)
@@ -109,13 +117,14 @@ async def _measured(
     tell(Progress(len(predictions), len(predictions), 0.0))
 
 
-async def _ask(
+async def ask(
     project: Project,
     predictor: Predictor,
     key: str,
     examples: Sequence[Example],
     tell: Callable[[Progress], None],
 ) -> None:
+    """Make `predictor` answer `examples`, begun in this order, and store each answer under `key` as it arrives."""
     dollars, done = 0.0, 0
 
     def keep(found: list[tuple[str, Prediction]]) -> None:
@@ -132,7 +141,8 @@ async def _ask(
             async def one(example: Example, ask: OneByOne = predictor) -> tuple[str, Prediction]:
                 return example.id, await ask.predict_one(example.input)
 
-            for answered in asyncio.as_completed([one(example) for example in part]):
+            # As tasks, because as_completed begins coroutines in no order: neighbours may share a prompt's prefix.
+            for answered in asyncio.as_completed([asyncio.ensure_future(one(example)) for example in part]):
                 keep([await answered])
         else:
             predictions = await predictor.predict([example.input for example in part])
