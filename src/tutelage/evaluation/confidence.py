@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from tutelage.evaluation.intervals import Estimate, estimate
 from tutelage.evaluation.metrics import Floats
+from tutelage.prompting.voting import form_of
 from tutelage.tasks import Task
 from tutelage.tasks.matching import normal
-from tutelage.types import Prediction, Value, canonical_json
+from tutelage.types import Prediction, Value
 
 BINS = 15
 PARTS = "parts"
@@ -98,7 +99,7 @@ def trust(
         judged = _judged([[] if c is None else [(c, ok)] for c, ok in zip(confidences, right, strict=True)])
         used = all(p.confidence == c for p, c in zip(predictions, confidences, strict=True))
         rows.append(_row((candidate, signal), used, judged, n, is_text))
-    pairs = [_parts(value, p) for value, p in zip(gold, predictions, strict=True)]
+    pairs = [_parts(task, value, p) for value, p in zip(gold, predictions, strict=True)]
     if any(pairs):
         rows.append(_row((candidate, PARTS), False, _judged(pairs), n, is_text))
     return sorted(rows, key=lambda row: (row.signal == PARTS, -(row.auroc.value if row.auroc else 0.0), row.signal))
@@ -170,15 +171,13 @@ def _says_nothing(judged: Judged) -> str:
     return "the same for all" if np.ptp(judged.confidence) == 0 else ""
 
 
-def _parts(gold: Value, prediction: Prediction) -> list[tuple[float, bool]]:
+def _parts(task: Task, gold: Value, prediction: Prediction) -> list[tuple[float, bool]]:
     """(confidence, right) of each field of a record, or of each string of a list, that has a confidence."""
     if prediction.value is None or not prediction.parts:
         return []
     if isinstance(gold, dict) and isinstance(prediction.value, dict):
-        answer = prediction.value
-        return [
-            (confidence, canonical_json(gold.get(field)) == canonical_json(answer.get(field)))
-            for field, confidence in prediction.parts.items()
-        ]
+        forms = {field: form_of(task, field) for field in prediction.parts}
+        right = {field: form(gold.get(field)) == form(prediction.value.get(field)) for field, form in forms.items()}
+        return [(confidence, right[field]) for field, confidence in prediction.parts.items()]
     wanted = {normal(text) for text in gold}
     return [(confidence, normal(text) in wanted) for text, confidence in prediction.parts.items()]

@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Self
@@ -129,7 +129,7 @@ def settings_of(name: str, key: str, of: str, project: Project) -> PromptedSetti
 
 def fingerprint_of(of: str, settings: PromptedSettings, project: Project) -> object:
     """What decides the answers of candidate `of`: all of its settings, and what there is besides them."""
-    return [asdict(settings), fingerprint_prompted(of, settings, project)]
+    return [settings.facts(), fingerprint_prompted(of, settings, project)]
 
 
 def _all_failed(failed: Sequence[Prediction]) -> str:

@@ -85,25 +85,32 @@ def _vote_strings(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
 
 
 def _vote_fields(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
-    fields = {field: None for ballot in ballots for field in ballot.value}
-    merged, parts = {}, {}
-    for field in fields:
+    forms = {field: form_of(task, field) for ballot in ballots for field in ballot.value}
+    merged = {}
+    for field, form in forms.items():
         values = [_Ballot(ballot.value.get(field), ballot.probability) for ballot in ballots]
-        merged[field], count = _most_frequent(values, canonical_json)
-        parts[field] = count / n
+        merged[field] = _most_frequent(values, form)[0]
+
+    def agreeing(answer: Mapping[str, Any], other: Mapping[str, Any]) -> list[bool]:
+        return [form(answer.get(field)) == form(other.get(field)) for field, form in forms.items()]
+
     try:
         value = task.canonical(merged)
     except AnswerError:  # fields that fit one by one need not fit together; the draw nearest to them does
-        value = max(
-            ballots, key=lambda b: (sum(_equal(b.value, merged, field) for field in fields), b.probability)
-        ).value
-        parts = {field: sum(_equal(b.value, value, field) for b in ballots) / n for field in fields}
-    exact = sum(all(_equal(b.value, value, field) for field in fields) for b in ballots) / n
+        value = max(ballots, key=lambda ballot: (sum(agreeing(ballot.value, merged)), ballot.probability)).value
+    found: Mapping[str, Any] = value  # type: ignore[assignment]
+    agreed = [agreeing(ballot.value, found) for ballot in ballots]
+    parts = {field: sum(column) / n for field, column in zip(forms, zip(*agreed, strict=True), strict=True)}
+    exact = sum(all(row) for row in agreed) / n
     return Vote(value, sum(parts.values()) / len(parts) if parts else exact, exact, parts)
 
 
-def _equal(a: Mapping[str, Any], b: Any, field: str) -> bool:
-    return canonical_json(a.get(field)) == canonical_json(b.get(field))
+def form_of(task: Task, field: str) -> Form:
+    """When two values of a record's field are the same: as the field's own normaliser sees them, else as JSON."""
+    for described in getattr(task, "answer_fields", ()):
+        if described.name == field:
+            return lambda value: frozenset(described.keys(value).items())
+    return canonical_json
 
 
 def _most_frequent(ballots: Sequence[_Ballot], form: Form) -> tuple[Any, int]:

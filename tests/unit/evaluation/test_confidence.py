@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tutelage.evaluation.confidence import Auroc, brier, calibration_error, signals, trust
 from tutelage.tasks.label import LabelTask
+from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
 from tutelage.types import Prediction, Value
 
@@ -100,4 +101,17 @@ def test_parts_are_judged_one_by_one() -> None:
     ]
     row = trust(STRINGS, "vote", gold, predictions, [0.5, 1.0])[-1]
     assert (row.signal, row.n, row.share, row.right) == ("parts", 3, 1.0, 2 / 3)
+    assert row.auroc and row.auroc.value == 1.0
+
+
+def test_fields_are_right_as_their_normalisers_see_them() -> None:
+    schema = {"type": "object", "properties": {"name": {"type": "string"}, "total": {"type": "number"}}}
+    task = RecordTask("invoice", ("text",), "", answer_schema=schema)
+    gold: list[Value] = [{"name": "Tom", "total": 5}, {"name": "Ann", "total": None}]
+    predictions = [
+        Prediction({"name": "tom", "total": 5.0}, parts={"name": 0.9, "total": 0.8}),
+        Prediction({"name": "Anna", "total": None}, parts={"name": 0.2, "total": 0.7}),
+    ]
+    row = trust(task, "llm", gold, predictions, [1.0, 0.5])[-1]
+    assert (row.signal, row.n, row.right) == ("parts", 4, 3 / 4)
     assert row.auroc and row.auroc.value == 1.0

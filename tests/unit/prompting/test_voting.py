@@ -12,6 +12,7 @@ from tutelage.prompting.voting import Vote, vote
 from tutelage.tasks import Task
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.matching import normal
+from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
 from tutelage.types import Prediction, Value
 
@@ -57,6 +58,35 @@ def test_an_empty_list_is_agreed_on_by_those_that_are_empty() -> None:
 def test_labels_that_differ_in_case_alone_stay_apart() -> None:
     task = LabelTask("word", ("text",), "", "accuracy", labels=("Polish", "polish"))
     assert voted(task, ["polish", "Polish", "polish"]).agreement == 2 / 3
+
+
+RECORD = RecordTask(
+    "invoice",
+    ("text",),
+    "",
+    answer_schema={
+        "type": "object",
+        "properties": {
+            "number": {"type": "string"},
+            "total": {"type": "number"},
+            "lines": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["number"],
+    },
+)
+
+
+def test_a_record_is_voted_field_by_field_as_the_fields_are_compared() -> None:
+    values: list[Value | None] = [
+        {"number": "A 7", "total": 12.5, "lines": None},
+        {"number": "a  7", "total": 12.0, "lines": ["tea", "milk"]},
+        {"number": "B 8", "total": 12.5, "lines": ["milk", "tea"]},
+        None,
+    ]
+    found = voted(RECORD, values)
+    assert found.value == {"number": "A 7", "total": 12.5, "lines": ["tea", "milk"]}
+    assert found.parts == {"number": 2 / 4, "total": 2 / 4, "lines": 2 / 4}
+    assert (found.agreement, found.exact) == (1 / 2, 0.0)
 
 
 def test_nothing_answered_is_no_vote() -> None:
