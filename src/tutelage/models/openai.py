@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import json
-import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,16 +13,14 @@ from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
 
 from tutelage import settings
 from tutelage.errors import ModelError, UsageError
 from tutelage.models.binding import BOUNDS, Binding, bound, without_bounds
-from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, NoAnswer, Params, PerLoop, Reply, Token
+from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.failures import Endpoint, line, refused_parameter, said
-from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
-from tutelage.models.tokens import aligned
-from tutelage.types import Usage
+from tutelage.models.prices import cost, estimated_prompt_tokens
+from tutelage.models.replies import Reader, malformed, sent, usage_of, warn_once
 
 OPENAI = "https://api.openai.com/v1"
 TIMEOUT = 60.0
@@ -57,6 +53,7 @@ class OpenAIChat:
         self._refused: set[str] = set()
         self._bound: tuple[Params, Binding] | None = None
         self._client = PerLoop(self._connect)
+        self._reader = Reader(self.endpoint, settings.model)
         self._who = Endpoint(self.endpoint, settings.model, settings.api_key_env, self.timeout, settings.max_retries)
 
     @property
@@ -78,11 +75,12 @@ class OpenAIChat:
             except ValueError as error:  # a body that is not JSON
                 problem = f"{type(error).__name__}: {error}"
                 continue
-            if problem := _malformed(completion):
+            if problem := malformed(completion):
                 continue
-            usage = _usage(completion, messages)
+            usage = usage_of(completion, messages)
             usage = replace(usage, dollars=cost(self._settings.price, usage), seconds=time.perf_counter() - start)
-            return self._reply(completion, params, binding, usage)
+            asked = replace(params, logprobs=False) if "logprobs" in self._refused else params
+            return self._reader.reply(completion, asked, binding, usage)
         raise ModelError(
             f"{self.endpoint} sent {BODY_ATTEMPTS} times in a row what is no chat completion ({line(problem)}). "
             "Check that base_url names an OpenAI-compatible API.",
@@ -94,7 +92,7 @@ class OpenAIChat:
         if (counter := COUNTERS.get(self._settings.dialect)) is None:
             return estimated_prompt_tokens(messages)
         path, key = counter
-        body = {"model": self._settings.model, "messages": _sent(messages)}
+        body = {"model": self._settings.model, "messages": sent(messages)}
         try:
             url = self.endpoint.rstrip("/").removesuffix("/v1") + path
             counted: Any = await self._client.get().post(url, body=body, cast_to=object)
@@ -142,15 +140,17 @@ class OpenAIChat:
     def _leave_out(self, name: str, why: str) -> None:
         self._refused.add(name)
         if name == "response_format":
-            _warn(f"{self.endpoint} takes no bounds in a schema ({why}): answers of {self.name!r} come without them.")
+            warn_once(
+                f"{self.endpoint} takes no bounds in a schema ({why}): answers of {self.name!r} come without them."
+            )
         elif name != "max_tokens":
-            _warn(f"{self.endpoint} does not take {name!r} ({why}): answers of {self.name!r} come without it.")
+            warn_once(f"{self.endpoint} does not take {name!r} ({why}): answers of {self.name!r} come without it.")
 
     def _body(self, messages: Sequence[Message], params: Params, binding: Binding) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
         llama = self._settings.dialect in ("llama.cpp", "llguidance")
         body: dict[str, Any] = {
-            "messages": _sent(messages),
+            "messages": sent(messages),
             limit: params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
@@ -166,40 +166,6 @@ class OpenAIChat:
         if "response_format" in self._refused and "response_format" in body:
             body["response_format"] = without_bounds(body["response_format"])
         return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
-
-    def _reply(self, completion: ChatCompletion, params: Params, binding: Binding, usage: Usage) -> Reply:
-        choice = completion.choices[0]
-        message, finish = choice.message, choice.finish_reason or "stop"
-        called = _called(choice)
-        text = called if called is not None else binding.bare(message.content or "")
-        if not text and message.refusal:
-            raise NoAnswer(f"The model {self.name!r} refused: {line(message.refusal)}", usage)
-        if finish == "content_filter":
-            raise NoAnswer(f"The model {self.name!r} refused: a content filter stopped its answer.", usage)
-        if not text and finish == "length":
-            raise NoAnswer(
-                f"The model {self.name!r} came to max_tokens = {params.max_tokens} before the first word of its answer (models "
-                "that reason write that first). Raise max_tokens.",
-                usage,
-            )
-        if binding.pattern and finish == "stop" and not binding.pattern.fullmatch(text):
-            raise NoAnswer(
-                f"{self.endpoint} cannot bind {self.name!r} to a regular expression: it answered {line(text, 60)!r}. Set "
-                "dialect to what the endpoint is, or structured to another form.",
-                usage,
-            )
-        tokens = self._tokens(choice, text) if params.logprobs else None
-        return Reply(text, usage, completion.model or self.name, "length" if finish == "length" else "stop", tokens)
-
-    def _tokens(self, choice: Choice, text: str) -> tuple[Token, ...] | None:
-        found = choice.logprobs.content if choice.logprobs else None
-        if found:
-            return aligned(found, text)
-        if not choice.message.tool_calls and "logprobs" not in self._refused:
-            _warn(
-                f"{self.endpoint} gives no log probabilities for {self.name!r}: its answers have no confidence from them."
-            )
-        return None
 
     def _explained(self, error: openai.OpenAIError, params: Params) -> ModelError:
         if params.structured == "regex" and isinstance(error, openai.BadRequestError) and _FORM.search(str(error)):
@@ -234,22 +200,8 @@ _BINDS = ("structured", "schema", "choices", "pattern")
 _FORM = re.compile("pattern|regex|grammar|schema|response_format|structured", re.IGNORECASE)
 
 
-@functools.cache
-def _warn(text: str) -> None:
-    """Say `text` once in the life of the process; Python's own handler writes it to standard error."""
-    logging.getLogger(__name__).warning(text)
-
-
 def _bounds(response_format: object) -> bool:
     return any(f'"{key}"' in json.dumps(response_format) for key in BOUNDS)
-
-
-def _sent(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """The messages, lone surrogates, which no UTF-8 can hold, as question marks."""
-    return [
-        {"role": message.role, "content": message.content.encode("utf-8", "replace").decode("utf-8")}
-        for message in messages
-    ]
 
 
 def _key(endpoint: str, variable: str) -> str:
@@ -259,37 +211,3 @@ def _key(endpoint: str, variable: str) -> str:
         if is_loopback(endpoint):
             return "none"
         raise
-
-
-def _malformed(completion: object) -> str:
-    """What keeps `completion` from being one ("" when nothing does): the client takes any JSON, and HTML as text."""
-    if not isinstance(completion, ChatCompletion):
-        return f"found {line(str(completion), 60)!r}"
-    choices: Any = completion.choices
-    if not isinstance(choices, list) or not choices:
-        return "it has no choices"
-    message = getattr(choices[0], "message", None)
-    content = getattr(message, "content", None)
-    if message is None or not isinstance(content, str | None):
-        return "its first choice has no message"
-    return ""
-
-
-def _called(choice: Choice) -> str | None:
-    """The arguments of the first tool that the model called, as JSON; None when it called none."""
-    calls = choice.message.tool_calls
-    function: Any = getattr(calls[0], "function", None) if calls else None
-    given = getattr(function, "arguments", None)
-    return given if given is None or isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-
-
-def _usage(completion: ChatCompletion, messages: Sequence[Message]) -> Usage:
-    """The tokens as billed; estimated where the endpoint does not say, so that a budget still holds."""
-    found = completion.usage
-    if found is None:
-        choice = completion.choices[0]
-        written = _called(choice) or choice.message.content or ""
-        return Usage(estimated_prompt_tokens(messages), estimated_tokens(written))
-    details = found.prompt_tokens_details
-    cached = (details.cached_tokens or 0) if details else 0
-    return Usage(found.prompt_tokens or 0, found.completion_tokens or 0, cached_input_tokens=cached)
