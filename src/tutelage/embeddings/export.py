@@ -75,7 +75,7 @@ def load_base(base: str, path: Callable[[str], Path]) -> Base:
     else:
         raise TrainingError(_no_base(base, folder, "it is no folder"))
     try:
-        with _quiet():
+        with quiet():
             model = AutoModel.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
             wrapped = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -150,7 +150,7 @@ def _licence_on_hub(base: str, folder: Path) -> str:
         raise TrainingError(_no_base(base, folder, f"Hugging Face answers: {str(error).splitlines()[0]}")) from None
     except Exception as error:  # no network: the class depends on the HTTP library that huggingface_hub chose
         try:
-            with _quiet():
+            with quiet():
                 AutoConfig.from_pretrained(base, local_files_only=True)
         except (OSError, ValueError):
             raise TrainingError(_no_base(base, folder, f"Hugging Face cannot be reached ({error})")) from None
@@ -166,7 +166,7 @@ def _no_base(base: str, folder: Path, why: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars and no notes about unused weights while a base is loaded; errors still raise."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

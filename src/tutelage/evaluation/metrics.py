@@ -76,6 +76,16 @@ METRICS = Table(
         "alias_precision": "tutelage.evaluation.metrics:alias_precision",
         "alias_recall": "tutelage.evaluation.metrics:alias_recall",
         "alias_f1": "tutelage.evaluation.metrics:alias_f1",
+        "rouge1": "tutelage.evaluation.overlap:rouge1",
+        "rouge2": "tutelage.evaluation.overlap:rouge2",
+        "rougeL": "tutelage.evaluation.overlap:rouge_l",
+        "bleu": "tutelage.evaluation.overlap:bleu",
+        "sentence_bleu": "tutelage.evaluation.overlap:sentence_bleu",
+        "chrf": "tutelage.evaluation.overlap:chrf",
+        "bertscore_precision": "tutelage.evaluation.text:bertscore_precision",
+        "bertscore_recall": "tutelage.evaluation.text:bertscore_recall",
+        "bertscore_f1": "tutelage.evaluation.text:bertscore_f1",
+        "within_limits": "tutelage.evaluation.text:within_limits",
     },
 )
 
@@ -117,7 +127,10 @@ def f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
 
 
 def exact_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
-    """Share of examples whose list holds just the gold strings (strict matching, any order)."""
+    """Share of examples whose list holds just the gold strings (strict matching, any order), or whose text is gold's."""
+    if task.output == "text":
+        equal = [p is not None and same(str(g), str(p)) for g, p in zip(gold, predicted, strict=True)]
+        return Mean(np.array(equal, dtype=np.float64))
     return Mean((_strings(gold, predicted, same)[:, 2] == 1).astype(np.float64))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import vl_convert
 
 from tutelage.evaluation.charts import charts, kind_of, unpriced
-from tutelage.evaluation.results import Answered, Report, Row
+from tutelage.evaluation.results import Answered, Report, Row, broken_limits
 from tutelage.tasks.matching import normal
 from tutelage.types import Prediction, Value
 
@@ -143,6 +143,8 @@ def _notes(report: Report) -> list[str]:
         trained = f"; trained on {row.trained_on}" if row.trained_on else ""
         tokens = f"; {row.input_tokens:,} input and {row.output_tokens:,} output tokens" if row.input_tokens else ""
         notes.append(f"{row.name} ({row.family}{trained}): cost {row.cost_basis}; time {row.latency.how}{tokens}.")
+        if broken := broken_limits(row):
+            notes.append(f"{row.name}: {broken} of {report.n} answers.")
     return notes + [f"{name}: {reason}." for name, reason in report.skipped.items()]
 
 

@@ -12,8 +12,10 @@ from tutelage.evaluation.costs import cost_of
 from tutelage.evaluation.harness import ExampleSet, answers, latency_of
 from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.latency import Latency
-from tutelage.evaluation.metrics import METRICS, Mean, Statistic
+from tutelage.evaluation.metrics import Statistic
 from tutelage.evaluation.results import Answered, Difference, Report, Row, pareto_front
+from tutelage.evaluation.scoring import statistics
+from tutelage.evaluation.text import violations
 from tutelage.project import Project, newest_artefact, read_card
 from tutelage.types import Prediction
 
@@ -67,8 +69,8 @@ def _score(
             continue
         predictions, facts = found
         values = [p.value for p in predictions]
-        statistics = {name: METRICS.load(name)(project.task, gold, values) for name in project.task.metrics}
-        scored.append(_Scored(candidate, predictions, latency_of(candidate, predictions, facts), statistics))
+        found_scores = statistics(project, examples.split, gold, values)
+        scored.append(_Scored(candidate, predictions, latency_of(candidate, predictions, facts), found_scores))
     return scored, skipped
 
 
@@ -97,6 +99,7 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
         sum(usage.output_tokens for usage in usages),
         _trained_on(project, candidate),
         False,
+        violations(project.task, scored.predictions),
     )
 
 
@@ -112,7 +115,8 @@ def _side_by_side(examples: ExampleSet, scored: Sequence[_Scored], main: str) ->
     for one in scored:
         statistic = one.statistics[main]
         right = [float(p.value == e.value) for p, e in zip(one.predictions, examples.examples, strict=True)]
-        scores[one.candidate.name] = statistic.scores.tolist() if isinstance(statistic, Mean) else right
+        graded = getattr(statistic, "scores", None)
+        scores[one.candidate.name] = right if graded is None else graded.tolist()
     return [
         Answered(
             e.example.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tutelage.evaluation.intervals import Estimate
@@ -40,6 +40,8 @@ class Row:
     trained_on: str
     """Whose labels a student learned from and how many, e.g. "100 teacher labels"; "" for others."""
     on_pareto_front: bool
+    violations: Mapping[str, int] = field(default_factory=dict)
+    """Of a text task: answers by the limit that they break, and the "empty" ones."""
 
     def json(self) -> dict[str, Any]:
         return {
@@ -59,7 +61,14 @@ class Row:
             "output_tokens": self.output_tokens,
             "trained_on": self.trained_on,
             "on_pareto_front": self.on_pareto_front,
+            "violations": dict(self.violations),
         }
+
+
+def broken_limits(row: Row) -> str:
+    """One clause for the notes, e.g. "limits broken: max_characters 3, empty 1"; "" where no answer breaks any."""
+    counts = [f"{name} {count}" for name, count in row.violations.items() if count]
+    return f"limits broken: {', '.join(counts)}" if counts else ""
 
 
 @dataclass(frozen=True)

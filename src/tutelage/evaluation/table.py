@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.evaluation.intervals import Estimate
-from tutelage.evaluation.results import Report, Row
+from tutelage.evaluation.results import Report, Row, broken_limits
 
 WIDTH = 118
 
@@ -71,6 +71,8 @@ def _notes(report: Report, against: str | None) -> list[str]:
     for row in report.candidates:
         trained = f"; trained on {row.trained_on}" if row.trained_on else ""
         lines.append(f"{row.name} ({row.family}{trained}): cost {row.cost_basis}; time {row.latency.how}")
+        if broken := broken_limits(row):
+            lines.append(f"{row.name}: {broken} of {report.n} answers")
     lines += [f"{name}: {reason}" for name, reason in report.skipped.items()]
     return lines
 

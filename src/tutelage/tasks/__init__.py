@@ -8,7 +8,10 @@ OUTPUTS = Table(
     "output kind",
     {
         "label": "tutelage.tasks.label:LabelTask",
+        "labels": "tutelage.tasks.labels:LabelsTask",
+        "record": "tutelage.tasks.record:RecordTask",
         "strings": "tutelage.tasks.strings:StringsTask",
+        "text": "tutelage.tasks.text:TextTask",
     },
 )
 

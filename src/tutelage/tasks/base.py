@@ -6,12 +6,17 @@ import json
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+
+from pydantic_core import from_json
 
 from tutelage.errors import AnswerError
 from tutelage.types import Input, Value
 
 _FENCE = re.compile(r"^```[\w-]*\s*\n(.*?)\n?```$", re.DOTALL)
+_BLOCK = re.compile(r"^```[\w-]*[^\S\n]*\n(.*?)(?:^```|\Z)", re.DOTALL | re.MULTILINE)
+"""A code block anywhere, also one that was never closed."""
 
 
 class Settled(NamedTuple):
@@ -61,6 +66,10 @@ class Task(ABC):
         """`value` as far as it fits this very input, and what does not fit (nothing for most kinds)."""
         return Settled(value)
 
+    def at(self, folder: Path) -> Task:
+        """The task of the project in `folder`: relative paths among its settings are taken from there."""
+        return self
+
     def input_text(self, input: Input) -> str:
         """The input as one text for models that read plain text: the only field, or `field: text` paragraphs."""
         if len(self.fields) == 1:
@@ -68,18 +77,56 @@ class Task(ABC):
         return "\n\n".join(f"{field}: {input[field]}" for field in self.fields)
 
 
-def read_json(text: str) -> Any:
-    """The JSON in a model's answer (also inside a code fence), or None when the text is not JSON."""
+def unfenced(text: str) -> str:
+    """`text` without white space at the ends, and without a code fence around the whole."""
     text = text.strip()
-    if fence := _FENCE.match(text):
-        text = fence.group(1)
+    fence = _FENCE.match(text)
+    return fence.group(1).strip() if fence else text
+
+
+def read_json(text: str) -> Any:
+    """The JSON in a model's answer, also in a code fence, or an object with words around it; None when there is none.
+
+    Raises AnswerError for JSON that is cut off, nested too deeply, or has numbers that JSON has not.
+    """
+    text = unfenced(text)
+    if not text.startswith(("{", "[")) and (block := _BLOCK.search(text)):
+        text = block.group(1).strip()
+    brace = 0 if text.startswith("[") else text.find("{")
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        if text.startswith(("{", "[")) and not text.endswith(("}", "]")):
-            raise AnswerError(
-                f"The answer is cut off: it ends with {text[-30:]!r}. Allow more output tokens."
-            ) from None
-        return None
+        found = _decoded(text[max(brace, 0) :])
     except RecursionError:
         raise AnswerError("The answer is nested too deeply.") from None
+    if brace > 0:  # words before an object; a text may also hold a brace by chance
+        return found if isinstance(found, dict) else _decoded(text)
+    if found is None and brace == 0 and _is_prefix(text):
+        raise AnswerError(f"The answer is cut off: it ends with {text[-30:]!r}. Allow more output tokens.")
+    return found
+
+
+def _decoded(text: str) -> Any:
+    """The JSON that `text` starts with; words may follow an object or a list."""
+    try:
+        found, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError:
+        return None
+    return found if not text[end:].strip() or isinstance(found, (dict, list)) else None
+
+
+def _is_prefix(text: str) -> bool:
+    """Whether `text`, which is no JSON, is the beginning of some."""
+    try:
+        from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return text[error.pos : error.pos + 1] not in ("}", "]")  # a bracket that closes nothing is no lack of text
+    except ValueError:
+        return False
+    return True
+
+
+def _refused(constant: str) -> None:
+    raise AnswerError(f"{constant} is not JSON. Write a number, or null where there is none.")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)

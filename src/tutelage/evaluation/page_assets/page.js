@@ -81,6 +81,7 @@ function answerCell(answer) {
   const cell = element("dd");
   if (answer.error) cell.append(element("span", "error", "failed: " + answer.error));
   else chips(cell, answer.shown);
+  if (answer.score > 0 && answer.score < 1) cell.append(element("span", "soft", " score " + answer.score.toFixed(2)));
   if (answer.confidence !== null) cell.append(element("span", "soft", " confidence " + answer.confidence.toFixed(2)));
   if (answer.note) cell.append(element("span", "soft", " (" + answer.note + ")"));
   return cell;
