@@ -14,6 +14,7 @@ from tutelage.tasks.base import Settled
 from tutelage.types import Input, Usage
 
 CUT = "cut off at max_tokens"
+SHORTEN = "Shorten the input, show fewer shots (shots, shot_tokens)"
 
 
 class Answer(NamedTuple):
@@ -75,19 +76,22 @@ class Asker:
         return talk
 
     async def _check(self, messages: Sequence[Message], answer: int) -> None:
-        """Raises ModelError when a prompt does not leave room for `answer` tokens in the window."""
+        """Raises ModelError for a prompt that is not worth sending, or leaves no room for `answer` tokens in the window."""
+        longest, length = self.model.limits.max_characters, sum(len(message.content) for message in messages)
+        if length > longest:
+            raise ModelError(
+                f"The prompt has {length:,} characters; {self.model.name!r} is sent at most {longest:,}. {SHORTEN}."
+            )
         if self.window is None:
             return
-        # No token is less than a byte: most prompts need no counting.
-        most = sum(len(message.content.encode("utf-8", "replace")) + MESSAGE_TOKENS for message in messages)
-        if most + answer <= self.window:
+        # No token is less than a byte, no character more than four: most prompts need no counting.
+        if 4 * length + MESSAGE_TOKENS * len(messages) + answer <= self.window:
             return
         tokens = await self.model.count_tokens(messages)
         if tokens + answer > self.window:
-            fewer = ", show fewer shots (shots, shot_tokens)" if len(messages) > 2 else ""
             raise ModelError(
                 f"The prompt has {tokens:,} tokens and the answer may take {answer:,}; {self.model.name!r} holds "
-                f"{self.window:,} together. Shorten the input{fewer}, lower max_tokens, or raise context."
+                f"{self.window:,} together. {SHORTEN}, lower max_tokens, or raise context."
             )
 
     def _judge(self, talk: Talk, reply: Reply, input: Input, max_tokens: int) -> str | None:

@@ -107,16 +107,18 @@ def _leaves(text: str, names: Collection[str], *, plain: bool) -> list[Leaf]:
 
     `plain` says that it may be no JSON at all. Empty where it ought to be JSON and is not.
     """
-    inner = text.strip()
-    if plain and not inner.startswith(_OPENINGS):
-        at = text.find(inner)
-        return [Leaf("", inner, Span(at, at + len(inner)))] if inner else []
     leaves: list[Leaf] = []
     try:
         _value(text, min(at for at in (text.find("{"), text.find("[")) if at >= 0), "", leaves)
     except (ValueError, IndexError, RecursionError):
-        return []
-    return [leaf for leaf in leaves if leaf.field in names] or leaves
+        leaves = []
+    if named := [leaf for leaf in leaves if leaf.field in names]:
+        return named
+    inner = text.strip()
+    if plain and not inner.startswith(_OPENINGS):
+        at = text.find(inner)
+        return [Leaf("", inner, Span(at, at + len(inner)))] if inner else []
+    return leaves
 
 
 def _value(text: str, at: int, field: str, leaves: list[Leaf]) -> int:

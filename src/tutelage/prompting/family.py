@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from tutelage.errors import TaskFileError
 from tutelage.models import ChatModel, ModelSettings
@@ -20,17 +17,14 @@ from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
 from tutelage.registry import Family, load
 from tutelage.tasks import Task
-from tutelage.types import Labelled, digest
-
-if TYPE_CHECKING:
-    from tutelage.embeddings.encoder import Encoder
+from tutelage.types import Labelled
 
 POOL = 20_000
 """Examples that selectors choose from at most: more make them slow and hardly better."""
 
 DEFAULT_CONTEXT = 4096
 
-ENCODERS = "tutelage.embeddings.encoder"
+STORED_ENCODER = "tutelage.embeddings.stored:stored_encoder"
 """Loaded when a candidate needs one: it takes as long to import as all the rest."""
 
 TEMPLATE_FILES = (".jinja", ".txt", ".md")
@@ -73,6 +67,7 @@ def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
         model=settings.model,
         base_url=settings.base_url,
         api_key_env=settings.api_key_env,
+        dialect=settings.dialect,
         timeout=settings.timeout,
         max_retries=settings.max_retries,
         context=settings.context or DEFAULT_CONTEXT,
@@ -94,29 +89,13 @@ def fingerprint_prompted(_name: str, settings: PromptedSettings, project: Projec
 
 
 def selector(settings: PromptedSettings, project: Project) -> Selector | None:
-    """The candidate's shots, None without any. Raises UnknownName for a selector that does not exist."""
+    """The candidate's shots, None without any. Raises as `build_selector` and `stored_encoder`."""
     if not settings.shots:
         return None
-    encoder = _encoder(settings.base, project, settings.threads) if settings.base else None
+    encoder = None
+    if settings.base:
+        encoder = load(STORED_ENCODER)(settings.base, project.path, project.artefacts / "encoders", settings.threads)
     return build_selector(project.task, _pool(settings, project), settings.shot_options, encoder)
-
-
-def _encoder(base: str, project: Project, threads: int | None) -> Encoder:
-    """The sentence encoder `base`: a folder that holds an exported one, or one to export, which is done once a project.
-
-    Raises TrainingError when it cannot be used, MissingPackage when it must be exported and torch is missing.
-    """
-    folder = project.path(base)
-    if not (folder / "runtime.json").is_file():
-        files = sorted((file.name, file.stat().st_size) for file in folder.glob("*") if file.is_file())
-        folder = project.artefacts / "encoders" / digest([base, files])
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=folder.parent) as work:
-                load(f"{ENCODERS}:export_encoder")(base, Path(work) / "encoder", project.path)
-                (Path(work) / "encoder").rename(folder)
-    encoder: Encoder = load(f"{ENCODERS}:OnnxEncoder")(folder, threads)
-    return encoder
 
 
 def _pool(settings: PromptedSettings, project: Project) -> list[Labelled]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from tutelage.models.chat import Structured
+from tutelage.models.chat import Dialect, Structured
 from tutelage.prompting.selectors import ShotOptions
 
 Signal: TypeAlias = Literal["mean_probability", "min_probability", "verbalised"]
@@ -32,6 +32,7 @@ class PromptedSettings:
     provider: str = "openai"
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    dialect: Dialect = "openai"
     structured: Structured = "schema"
     pattern: str | None = None
     system: str | None = None
