@@ -42,7 +42,7 @@ class Candidate:
 
     def fingerprint(self, project: Project) -> str:
         """Hash of everything that decides the answers; stored predictions are kept under it."""
-        facts = asdict(self.settings)
+        facts = self.settings.facts() if hasattr(self.settings, "facts") else asdict(self.settings)
         depends = self.family.fingerprint(self.name, self.settings, project)
         task = [project.task.output, list(project.task.fields), project.task.instructions, project.task.schema()]
         return digest([self.family_name, facts, depends, task])
