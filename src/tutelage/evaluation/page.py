@@ -13,6 +13,7 @@ import vl_convert
 
 from tutelage.evaluation.charts import charts, kind_of, unpriced
 from tutelage.evaluation.results import Answered, Report, Row, broken_limits
+from tutelage.evaluation.trusted import trust_html
 from tutelage.tasks.matching import normal
 from tutelage.types import Prediction, Value
 
@@ -59,6 +60,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <h2>Candidates</h2>
 <div class="wide" tabindex="0">{_table(report)}</div>
 {_list(_legend(report))}
+{trust_html(report.trust)}
 <h2>Charts</h2>
 <div class="charts">{figures}</div>
 {beside}

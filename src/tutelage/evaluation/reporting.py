@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.confidence import Trust, trust
 from tutelage.evaluation.costs import cost_of
 from tutelage.evaluation.harness import ExampleSet, answers, latency_of
 from tutelage.evaluation.intervals import difference, estimate
@@ -17,6 +18,7 @@ from tutelage.evaluation.results import Answered, Difference, Report, Row, paret
 from tutelage.evaluation.scoring import statistics
 from tutelage.evaluation.text import violations
 from tutelage.project import Project, newest_artefact, read_card
+from tutelage.tasks import Task
 from tutelage.types import Prediction
 
 
@@ -43,6 +45,8 @@ def make_report(
     rows = [_row(project, s, reference, n) for s in scored]
     front = pareto_front({row.name: (row.dollars_per_1000, row.scores[main].value) for row in rows})
     rows = [replace(row, on_pareto_front=row.name in front) for row in rows]
+    ranked = sorted(rows, key=lambda row: (-row.scores[main].value, row.name))
+    answered = _side_by_side(examples, scored, main)
     result = Report(
         project.task.name,
         project.task.output,
@@ -51,10 +55,11 @@ def make_report(
         n,
         examples.fingerprint,
         examples.reference,
-        sorted(rows, key=lambda row: (-row.scores[main].value, row.name)),
+        ranked,
         skipped,
+        [found for row in ranked for found in _trust_in(project.task, row.name, answered)],
     )
-    return result, _side_by_side(examples, scored, main)
+    return result, answered
 
 
 def _score(
@@ -101,6 +106,12 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
         False,
         violations(project.task, scored.predictions),
     )
+
+
+def _trust_in(task: Task, name: str, answered: Sequence[Answered]) -> list[Trust]:
+    """What each confidence of candidate `name` is worth on these examples."""
+    gold, predictions = [one.gold for one in answered], [one.predictions[name] for one in answered]
+    return trust(task, name, gold, predictions, [one.scores[name] for one in answered])
 
 
 def _trained_on(project: Project, candidate: Candidate) -> str:

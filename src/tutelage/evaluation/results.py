@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tutelage.evaluation.confidence import Trust
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.latency import Latency
 from tutelage.registry import Role
@@ -88,12 +89,18 @@ class Report:
     reference: str
     candidates: Sequence[Row]
     skipped: Mapping[str, str]
+    trust: Sequence[Trust] = ()
+    """What each confidence of each candidate is worth."""
 
     def json(self) -> dict[str, Any]:
         head = {
             name: getattr(self, name) for name in ("task", "output", "metric", "split", "n", "fingerprint", "reference")
         }
-        return head | {"candidates": [row.json() for row in self.candidates], "skipped": dict(self.skipped)}
+        return head | {
+            "candidates": [row.json() for row in self.candidates],
+            "skipped": dict(self.skipped),
+            "confidences": [row.json() for row in self.trust],
+        }
 
 
 @dataclass(frozen=True)

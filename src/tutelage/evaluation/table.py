@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Report, Row, broken_limits
+from tutelage.evaluation.trusted import NOTES, TITLE, trust_table
 
 WIDTH = 118
 
@@ -34,18 +36,24 @@ def terminal_table(report: Report) -> str:
     table.columns[0].overflow = "fold"
     for row in report.candidates:
         table.add_row(*_cells(report, row))
+    against = next((row.difference.to for row in report.candidates if row.difference), None)
+    head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
+    trusted = ["", TITLE, *_plain(trust_table(report.trust)), *_filled(NOTES)] if report.trust else []
+    return "\n".join([textwrap.fill(head, WIDTH), *_plain(table), *_filled(_notes(report, against)), *trusted])
+
+
+def _plain(table: Table) -> list[str]:
     out = io.StringIO()
     # Plain whatever FORCE_COLOR says, and "[prices]" is text, not rich's markup.
     console = Console(
         file=out, width=WIDTH, color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False
     )
-    against = next((row.difference.to for row in report.candidates if row.difference), None)
     console.print(table)
-    head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
-    lines = [
-        textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in _notes(report, against)
-    ]
-    return "\n".join([textwrap.fill(head, WIDTH), *(line.rstrip() for line in out.getvalue().splitlines()), *lines])
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _filled(notes: Sequence[str]) -> list[str]:
+    return [textwrap.fill(note, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for note in notes]
 
 
 def _cells(report: Report, row: Row) -> list[str]:
