@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tutelage.embeddings.runtime import FACTS, MODEL, TOKENIZER, Array, TextModel
+from tutelage.errors import StoreError
 from tutelage.registry import load
 from tutelage.types import digest
 
@@ -49,8 +50,7 @@ class OnnxEncoder:
 
     @cached_property
     def identity(self) -> str:
-        files = (self.folder / name for name in (FACTS, TOKENIZER, MODEL))
-        return digest([_hashed(file) for file in files])
+        return identity_of(self.folder)
 
     def encode(self, texts: Sequence[str]) -> Array:
         return encode(self._model, texts)
@@ -70,9 +70,17 @@ def normalised(vectors: Array) -> Array:
     return result
 
 
-def _hashed(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def identity_of(folder: Path) -> str:
+    """The identity of the exported encoder in `folder`, without loading it. Raises StoreError for a missing file."""
+    hashes = []
+    try:
+        for name in (FACTS, TOKENIZER, MODEL):
+            with (folder / name).open("rb") as content:
+                hashes.append(hashlib.file_digest(content, "sha256").hexdigest())
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"The encoder in {folder} cannot be read: {reason}. Delete the folder.") from None
+    return digest(hashes)
 
 
 def export_encoder(base: str, folder: Path, path: Callable[[str], Path]) -> dict[str, Any]:

@@ -49,6 +49,11 @@ SELECTORS = Table(
     {
         "fixed": "tutelage.prompting.selectors.fixed:build_fixed",
         "random": "tutelage.prompting.selectors.drawn:RandomShots",
+        "jaccard": "tutelage.prompting.selectors.words:JaccardShots",
+        "bm25": "tutelage.prompting.selectors.words:Bm25Shots",
+        "nearest": "tutelage.prompting.selectors.vectors:NearestShots",
+        "mmr": "tutelage.prompting.selectors.vectors:MmrShots",
+        "balanced": "tutelage.prompting.selectors.balanced:BalancedShots",
     },
 )
 """A row is called with (task, pool, options, encoder or None) and gives a Selector."""
