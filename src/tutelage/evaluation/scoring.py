@@ -14,7 +14,7 @@ from tutelage.tasks.text import TextTask
 from tutelage.types import Split, Value, digest
 
 SLOW = frozenset({"bertscore_precision", "bertscore_recall", "bertscore_f1"})
-"""Metrics whose scores are kept: BERTScore of 600 titles of 5 candidates takes half a minute, torch's import included."""
+"""Metrics whose scores are kept: BERTScore of 5 candidates' answers to 600 examples took 103 s on two busy cores (MiniLM)."""
 
 
 def statistics(project: Project, split: Split, gold: Sequence[Value], predicted: Answers) -> dict[str, Statistic]:

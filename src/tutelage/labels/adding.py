@@ -226,7 +226,7 @@ def _label(task: Task, value: Any, input: Input) -> Value | None:
         return None
     if isinstance(value, (bool, int, float)):
         value = json.dumps(value)
-    if isinstance(value, str) and task.output != "label":
+    if isinstance(value, str) and task.output not in ("label", "text"):
         value = _listed(value)
     label, _, misfit = task.settle(canonical := task.canonical(value), input)
     if label != canonical:
