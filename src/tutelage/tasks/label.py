@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tutelage.errors import AnswerError
-from tutelage.tasks.base import Task, read_json
+from tutelage.tasks.base import Task, read_json, unfenced
 from tutelage.tasks.labelset import LabelSet, check_labels, short
 from tutelage.types import Value
 
@@ -47,7 +47,7 @@ class LabelTask(Task):
         answer = read_json(text) if text.strip() not in self._known.place else None
         if isinstance(answer, dict):
             answer = answer.get("label", answer)
-        return self.canonical(answer if answer is not None and not isinstance(answer, (int, float)) else text.strip())
+        return self.canonical(answer if answer is not None and not isinstance(answer, (int, float)) else unfenced(text))
 
     def canonical(self, value: Any) -> Value:
         label = self._known.find(value) if isinstance(value, str) else None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,25 @@ def test_shots_are_a_persons_first_and_never_of_dev_or_test(project: Project) ->
     project.store.labels.add([Label(id, "sad", "human:a") for id in ("train1", "dev2", "test3")])
     for shots, expected in [(1, ["train1"]), (2, ["train1", "train0"]), (10_000, ["train1", "train0"])]:
         chosen = selector(PromptedSettings("m", shots=shots), project)
-        assert [shot.example.id for shot in chosen.select({"text": "x"})] == expected
+        assert chosen and [shot.example.id for shot in chosen.select({"text": "x"})] == expected
+
+
+def test_a_template_may_be_a_file_of_the_project(project: Project) -> None:
+    (project.folder / "ask.jinja").write_text("Text: {{ text }}\n")
+    settings = PromptedSettings("m", base_url="http://127.0.0.1:9/v1", system="You judge.", user="ask.jinja")
+    predictor = build_prompted("teacher", settings, project)
+    assert [message.content for message in predictor.template.messages({"text": "x"})] == ["You judge.", "Text: x"]
+    before = FAMILY.fingerprint("teacher", settings, project)
+    (project.folder / "ask.jinja").write_text("{text}")
+    assert FAMILY.fingerprint("teacher", settings, project) != before
+    with pytest.raises(TaskFileError, match=r"user = 'none\.txt' cannot be read: No such file"):
+        build_prompted("teacher", replace(settings, user="none.txt"), project)
+
+
+def test_a_setting_that_came_later_does_not_make_stored_answers_stale() -> None:
+    plain = PromptedSettings("m")
+    assert "tries" not in plain.facts() and plain.facts()["context"] == 4096
+    assert replace(plain, tries=2).facts() == plain.facts() | {"tries": 2}
 
 
 def test_the_fingerprint_follows_shots_and_a_local_file(project: Project) -> None:
