@@ -16,12 +16,13 @@ import tutelage
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
 from tutelage.models import PROVIDERS
+from tutelage.prompting.scorers import SCORERS
 from tutelage.registry import EXTRAS, Family, Table
 from tutelage.tasks import OUTPUTS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, OUTPUTS, PROVIDERS]
+TABLES = [FAMILIES, METRICS, OUTPUTS, PROVIDERS, SCORERS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 

@@ -72,9 +72,11 @@ class Auroc:
         times = np.bincount(flat, minlength=rows * n).reshape(rows, n)
         order = np.argsort(self.confidence, kind="stable")
         _, starts = np.unique(self.confidence[order], return_index=True)
-        weight = times[:, self.owner[order]]
-        right = np.add.reduceat(weight * self.right[order], starts, axis=1)
-        wrong = np.add.reduceat(weight, starts, axis=1) - right
+        drawn = np.take(times, self.owner[order], axis=1)
+        right = drawn * self.right[order]
+        wrong = drawn - right
+        if len(starts) < len(order):  # equal confidences count as one
+            right, wrong = (np.add.reduceat(counts, starts, axis=1) for counts in (right, wrong))
         below = np.cumsum(wrong, axis=1) - wrong
         won = (right * (below + wrong / 2)).sum(axis=1)
         pairs = right.sum(axis=1) * wrong.sum(axis=1)

@@ -12,10 +12,9 @@ from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.confidence import Trust
 from tutelage.evaluation.harness import evaluate, example_set
 from tutelage.evaluation.intervals import Estimate
-from tutelage.evaluation.page import html_page
 from tutelage.evaluation.reporting import make_report as report_on
 from tutelage.evaluation.table import WIDTH, terminal_table
-from tutelage.evaluation.trusted import TITLE
+from tutelage.evaluation.trusted import TITLE, trust_html
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.project import open_project
 from tutelage.types import Example, Label
@@ -38,9 +37,12 @@ def test_the_terminal_has_a_second_table() -> None:
 
 
 def test_the_page_has_it_as_text() -> None:
-    page = html_page(replace(make_report(make_row()), trust=ROWS), [])
-    assert f"<h2>{TITLE}</h2>" in page and "<td>[b]llm&lt;/td&gt;</td>" in page
-    assert TITLE not in html_page(make_report(make_row()), []) + terminal_table(make_report(make_row()))
+    section = trust_html(ROWS)
+    assert f"<h2>{TITLE}</h2>" in section and "<td>[b]llm&lt;/td&gt;</td>" in section
+
+
+def test_without_a_confidence_nothing_is_said() -> None:
+    assert trust_html([]) == "" and TITLE not in terminal_table(make_report(make_row()))
 
 
 TASK = """
