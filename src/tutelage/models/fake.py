@@ -28,12 +28,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tutelage.errors import UsageError
-from tutelage.models.prices import estimated_tokens
+from tutelage.models.fake_answers import completion, error_body, filtered, reasoned, refusal
 from tutelage.types import digest
 
-Fault: TypeAlias = Literal["429", "500", "timeout", "cut", "malformed", "slow", "html"]
+Fault: TypeAlias = Literal[
+    "429", "500", "timeout", "cut", "malformed", "slow", "html", "refusal", "filtered", "reasoned"
+]
 """429 with `Retry-After`, 500, no answer at all, a body cut in the middle, a body that is no JSON, an answer that comes
-`slow` seconds late (it does come), a page of HTML with status 200."""
+`slow` seconds late (it does come), a page of HTML with status 200; the model declines, a content filter stops it, it
+comes to `max_tokens` before its answer begins."""
 
 HOST = "127.0.0.1"
 
@@ -44,7 +47,8 @@ class Script:
 
     The n-th request gets the n-th of `faults` (None: no fault); after them, each request gets fault f with probability
     `rates[f]`, decided by `seed`, the message and how often it was asked, so not by the order of arrival. `models` are
-    the names that exist (empty: all), `key` the only key that is let in, `refuses` the parameters answered with 400.
+    the names that exist (empty: all), `key` the only key that is let in, `refuses` the parameters answered with 400,
+    `ignores` those that do nothing. Of each prompt `cached_tokens` are said to have been cached.
     """
 
     answer: str | Callable[[str], str] = "ok"
@@ -57,6 +61,8 @@ class Script:
     models: Sequence[str] = ()
     key: str | None = None
     refuses: Sequence[str] = ()
+    ignores: Sequence[str] = ()
+    cached_tokens: int = 0
     log: Path | None = None
 
 
@@ -180,41 +186,33 @@ class FakeOpenAI:
             case "slow":
                 await asyncio.sleep(script.slow)
         await asyncio.sleep(script.delay)
-        answer = script.answer if isinstance(script.answer, str) else script.answer(text)
-        whole = JSONResponse(completion(body, answer))
+        whole = JSONResponse(self._completion(body, text, fault))
         if fault == "malformed":
             return Response(bytes(whole.body)[:-20], media_type="application/json")
         return _Cut(whole) if fault == "cut" else whole
+
+    def _completion(self, asked: Mapping[str, Any], text: str, fault: Fault | None) -> dict[str, Any]:
+        script = self.script
+        body = {name: value for name, value in asked.items() if name not in script.ignores}
+        match fault:
+            case "refusal":
+                return refusal(body, "I cannot help with that.")
+            case "filtered":
+                return filtered(body)
+            case "reasoned":
+                return reasoned(body)
+        answer = script.answer if isinstance(script.answer, str) else script.answer(text)
+        found = completion(body, answer)
+        if script.cached_tokens:
+            usage = found["usage"]
+            usage["prompt_tokens_details"]["cached_tokens"] = min(script.cached_tokens, usage["prompt_tokens"])
+        return found
 
     def _tell(self, asked: Asked) -> None:
         self.asked.append(asked)
         if self.script.log:
             with self.script.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(asked)) + "\n")
-
-
-def completion(body: Mapping[str, Any], answer: str) -> dict[str, Any]:
-    """The chat completion that answers `answer` to the request `body`."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}
-    if body.get("logprobs"):
-        choice["logprobs"] = {"content": [{"token": answer, "logprob": -0.1, "bytes": None, "top_logprobs": []}]}
-    tokens = sum(estimated_tokens(message["content"]) for message in body["messages"]), estimated_tokens(answer)
-    return {
-        "id": "chatcmpl-fake",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": body["model"],
-        "choices": [choice],
-        "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
-    }
-
-
-def error_body(
-    status: int, message: str, *, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """An error as OpenAI writes it."""
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return JSONResponse({"error": error}, status, headers)
 
 
 class _Told(Response):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from openai.types.chat import ChatCompletion
 
 from tutelage import settings
 from tutelage.errors import ModelError, UsageError
-from tutelage.models.binding import BOUNDS, Binding, bound, without_bounds
+from tutelage.models.binding import Binding, bound, without_bounds
 from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.failures import Endpoint, line, refused_parameter, said
 from tutelage.models.prices import cost, estimated_prompt_tokens
@@ -133,7 +132,7 @@ class OpenAIChat:
                 )
             except openai.OpenAIError as error:
                 refused = refused_parameter(error, body)
-                if refused is None or (refused == "response_format" and not _bounds(body[refused])):
+                if refused is None or (refused == "response_format" and without_bounds(body[refused]) == body[refused]):
                     raise self._explained(error, params) from error
                 self._leave_out(refused, said(error))
 
@@ -198,10 +197,6 @@ _BINDS = ("structured", "schema", "choices", "pattern")
 """The parameters that say how an answer is bound."""
 
 _FORM = re.compile("pattern|regex|grammar|schema|response_format|structured", re.IGNORECASE)
-
-
-def _bounds(response_format: object) -> bool:
-    return any(f'"{key}"' in json.dumps(response_format) for key in BOUNDS)
 
 
 def _key(endpoint: str, variable: str) -> str:

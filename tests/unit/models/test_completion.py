@@ -10,6 +10,7 @@ import pytest
 from tutelage.errors import ModelError
 from tutelage.models import Message, ModelSettings, Params, Reply, fake
 from tutelage.models.fake import FakeOpenAI
+from tutelage.models.fake_answers import error_body
 from tutelage.models.openai import OpenAIChat
 from tutelage.tasks.file import Price
 
@@ -58,7 +59,7 @@ def test_json_that_is_no_completion_is_an_error(wrong: dict[str, Any], monkeypat
 def test_an_account_without_credit_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "completion", lambda _asked, _answer: {})
     monkeypatch.setattr(
-        FakeOpenAI, "_response", lambda *_: _later(fake.error_body(429, "No credit.", code="insufficient_quota"))
+        FakeOpenAI, "_response", lambda *_: _later(error_body(429, "No credit.", code="insufficient_quota"))
     )
     with FakeOpenAI() as server:
         model = OpenAIChat(ModelSettings(model="m", base_url=server.base_url, max_retries=0))
