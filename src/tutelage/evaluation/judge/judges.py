@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from tutelage.errors import TaskFileError, UnknownName
 from tutelage.project import Project
 from tutelage.prompting import Prompted, PromptedSettings
-from tutelage.prompting.family import prompted_for
+from tutelage.prompting.family import prompted_for, with_templates
+from tutelage.prompting.form import form_of
 from tutelage.tasks.file import validated
 from tutelage.tasks.label import LabelTask
 from tutelage.types import Input, Value, digest
@@ -74,12 +75,12 @@ class Judge:
 
     def fingerprint(self, project: Project) -> str:
         """Hash of everything that decides the verdicts; they are stored under it."""
-        facts = {name: value for name, value in asdict(self.settings).items() if name not in _OPERATION}
-        file = project.path(self.settings.model)
-        size = file.stat().st_size if self.settings.provider != "openai" and file.is_file() else None
-        task = self.task
-        layout = task.input_text(dict.fromkeys(task.fields, "."))
-        return digest(["judge", facts, size, task.instructions, layout, task.schema()])
+        settings, task = with_templates(self.settings, project), self.task
+        facts = {name: value for name, value in asdict(settings).items() if name not in _OPERATION}
+        file = project.path(settings.model)
+        size = file.stat().st_size if settings.provider != "openai" and file.is_file() else None
+        words = [task.instructions, form_of(task, settings).text, task.input_text(dict.fromkeys(task.fields, "."))]
+        return digest(["judge", facts, size, words])
 
     def build(self, project: Project) -> Prompted:
         """The model, ready to judge. Raises UsageError for a missing key, DataError for a missing model file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -42,10 +42,10 @@ class Votes:
     bad: tuple[BadRow, ...]
 
 
-def read_votes(path: Path, task: str = "", where: Mapping[str, str] | None = None) -> Votes:
+def read_votes(path: Path, task: str = "", keep: Callable[[Mapping[str, Any]], bool] = bool) -> Votes:
     """The votes in a file of rows with text, response_a, response_b, label (model_a, model_b, tie, no_majority), [votes].
 
-    `task` is what the answers were asked for, empty where each text says it; `where` keeps the rows with these values.
+    `task` is what the answers were asked for, empty where each text says it; `keep` says which rows are wanted.
     Raises DataError when the file cannot be read or no row of it can be used.
     """
     votes: list[Vote] = []
@@ -54,7 +54,7 @@ def read_votes(path: Path, task: str = "", where: Mapping[str, str] | None = Non
     for row in read_rows(path):
         if isinstance(row, BadRow):
             bad.append(row)
-        elif any(row.fields.get(name) != value for name, value in (where or {}).items()):
+        elif not keep(row.fields):
             continue
         elif problem := _problem(row):
             bad.append(BadRow(row.line, str(row.fields)[:200], problem))
