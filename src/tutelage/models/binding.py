@@ -161,8 +161,16 @@ def _regex(pattern: str, dialect: Dialect) -> Binding:
         case "llama.cpp":
             return Binding({"response_format": _json_schema(text)}, around=True, pattern=compiled)
         case "llguidance":
-            slashes = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\/", bare).replace("\n", "\\n")
-            return Binding(_grammar(f"/{slashes}/", f"The pattern {pattern!r}"), pattern=compiled)
+            return Binding(_grammar(f"/{_in_slashes(bare)}/", f"The pattern {pattern!r}"), pattern=compiled)
+
+
+def _in_slashes(pattern: str) -> str:
+    """`pattern` as llguidance takes it between slashes; \\d is 0 to 9, of which it would write any script's."""
+    found, inside = [], False
+    for part in re.findall(r"\\.|.", pattern, re.DOTALL):
+        inside = part != "]" if inside else part == "["
+        found.append({"\\d": "0-9" if inside else "[0-9]", "/": "\\/", "\n": "\\n"}.get(part, part))
+    return "".join(found)
 
 
 def _json_grammar(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,21 @@ def test_bounds_are_dropped_and_names_kept() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("pattern", "written"),
+    [
+        (r"\d+", "[0-9]+"),
+        (r"[\d.]\[\d", r"[0-9.]\[[0-9]"),
+        (r"a/b\/c", r"a\/b\/c"),
+        ("a\nb", r"a\nb"),
+        (r"\\d", r"\\d"),
+    ],
+)
+def test_patterns_are_written_as_llguidance_reads_them(pattern: str, written: str) -> None:
+    grammar = bound(Params(structured="regex", pattern=pattern), "llguidance").body["grammar"]
+    assert grammar == f"%llguidance {{}}\nstart: /{written}/\n"
+
+
 def test_patterns_are_matched_as_a_whole() -> None:
     found = bound(REGEX, "openai").pattern
     assert found == re.compile("^[0-9]+/x$")
