@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tutelage.evaluation.intervals import Estimate, difference, estimate
 from tutelage.evaluation.latency import from_seconds
+from tutelage.evaluation.marking import marked
 from tutelage.evaluation.metrics import METRICS
 from tutelage.evaluation.results import Answered, Difference, Report, Row, pareto_front
 from tutelage.registry import Role
@@ -37,7 +38,14 @@ CANDIDATES: Sequence[tuple[str, str, Role, float, float, float | None]] = (
 )
 
 
-def make_row(name: str = "linear", *, value: float = 0.9, dollars: float | None = 0.5, seconds: float = 0.01) -> Row:
+def make_row(
+    name: str = "linear",
+    *,
+    value: float = 0.9,
+    dollars: float | None = 0.5,
+    seconds: float = 0.01,
+    violations: Mapping[str, int] | None = None,
+) -> Row:
     """A candidate with given figures on one metric, `accuracy`."""
     latency = from_seconds([seconds], 1 / seconds if seconds else 0.0, "measured here")
     score = Estimate(value, max(0.0, value - 0.05), min(1.0, value + 0.05))
@@ -57,6 +65,7 @@ def make_row(name: str = "linear", *, value: float = 0.9, dollars: float | None 
         2,
         "8 human labels",
         True,
+        violations or {},
     )
 
 
@@ -116,6 +125,7 @@ def stories(n: int = 40, seed: int = 1) -> tuple[Report, list[Answered]]:
             gold[at],
             {name: predictions[at] for name, predictions in found.items()},
             {name: float(statistics[name]["f1"].scores[at]) for name in found},
+            {name: marked(TASK, gold[at], predictions[at].value) for name, predictions in found.items()},
         )
         for at in range(n)
     ]

@@ -13,6 +13,7 @@ import vl_convert
 
 from tutelage.errors import StoreError
 from tutelage.evaluation.charts import charts
+from tutelage.evaluation.fieldtable import field_csv
 from tutelage.evaluation.page import html_page
 from tutelage.evaluation.results import Answered, Report
 
@@ -30,6 +31,8 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
         ),
         "report.csv": csv_text(report).encode(),
     }
+    if any(row.fields for row in report.candidates):
+        files["fields.csv"] = field_csv(report.candidates).encode()
     for name, chart in charts(report).items():
         files[f"{name}.svg"] = vl_convert.vegalite_to_svg(chart).encode()
         files[f"{name}.png"] = vl_convert.vegalite_to_png(chart, scale=2)
@@ -43,7 +46,7 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
             f"The report cannot be written to {folder}: {reason}. Choose another folder with --out."
         ) from None
     kinds = {"html": "report.html", "json": "report.json", "csv": "report.csv"}
-    kinds |= {name: name for name in files if name.endswith((".png", ".svg"))}
+    kinds |= {name: name for name in files if name.endswith((".png", ".svg")) or name == "fields.csv"}
     return {kind: folder / name for kind, name in kinds.items()}
 
 

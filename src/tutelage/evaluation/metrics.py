@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from tutelage.registry import Table
 from tutelage.tasks import Task
@@ -38,27 +39,36 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """The sum of `part` over the sum of `whole`, each of shape (n,), >= 0; 1 where there is nothing in the whole."""
+
+    part: NDArray[np.float64 | np.int64]
+    whole: NDArray[np.float64 | np.int64]
+
+    def __call__(self, draws: NDArray[np.int64]) -> Floats:
+        part, whole = self.part[draws].sum(axis=-1), self.whole[draws].sum(axis=-1)
+        return np.asarray(np.divide(part, whole, out=np.ones(whole.shape), where=whole > 0))
+
+
+@dataclass(frozen=True)
 class MacroF1:
     """F1 averaged over the classes that occur in gold or predictions of a resample, as scikit-learn's `average="macro"`.
 
-    `gold` and `predicted` are class numbers, shape (n,); -1 is a failed prediction and belongs to no class.
+    `right` and `total` (gold's and predictions' together) count each class in each example, shape (n, classes). A failed
+    prediction belongs to no class. 1 where no class occurs.
     """
 
-    gold: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    classes: int
+    right: csr_array
+    total: csr_array
 
     def __call__(self, draws: NDArray[np.int64]) -> Floats:
-        return np.array([self._of(row) for row in np.atleast_2d(draws)])
-
-    def _of(self, row: NDArray[np.int64]) -> float:
-        gold, predicted = self.gold[row], self.predicted[row]
-        right = np.bincount(gold[gold == predicted], minlength=self.classes)
-        total = np.bincount(gold, minlength=self.classes) + np.bincount(
-            predicted[predicted >= 0], minlength=self.classes
-        )
-        present = total > 0
-        return float((2 * right[present] / total[present]).mean())
+        draws = np.atleast_2d(draws)
+        n, rows = self.total.shape[0], np.arange(len(draws))[:, None]
+        times = np.bincount((rows * n + draws).ravel(), minlength=len(draws) * n).reshape(len(draws), n)
+        right, total = times @ self.right, times @ self.total
+        f1s = np.divide(2.0 * right, total, out=np.zeros(total.shape), where=total > 0)
+        occurring = (total > 0).sum(axis=-1)
+        return np.asarray(np.divide(f1s.sum(axis=-1), occurring, out=np.ones(len(draws)), where=occurring > 0))
 
 
 Metric: TypeAlias = Callable[[Task, Sequence[Value], Answers], Statistic]
@@ -72,10 +82,16 @@ METRICS = Table(
         "precision": "tutelage.evaluation.metrics:precision",
         "recall": "tutelage.evaluation.metrics:recall",
         "f1": "tutelage.evaluation.metrics:f1",
-        "exact_match": "tutelage.evaluation.metrics:exact_match",
+        "exact_match": "tutelage.evaluation.exact:exact_match",
         "alias_precision": "tutelage.evaluation.metrics:alias_precision",
         "alias_recall": "tutelage.evaluation.metrics:alias_recall",
         "alias_f1": "tutelage.evaluation.metrics:alias_f1",
+        "micro_f1": "tutelage.evaluation.metrics:micro_f1",
+        "field_f1": "tutelage.evaluation.fields:field_f1",
+        "field_precision": "tutelage.evaluation.fields:field_precision",
+        "field_recall": "tutelage.evaluation.fields:field_recall",
+        "micro_field_f1": "tutelage.evaluation.fields:micro_field_f1",
+        "token_f1": "tutelage.evaluation.fields:token_f1",
         "rouge1": "tutelage.evaluation.overlap:rouge1",
         "rouge2": "tutelage.evaluation.overlap:rouge2",
         "rougeL": "tutelage.evaluation.overlap:rouge_l",
@@ -97,15 +113,30 @@ def accuracy(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
 
 def macro_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> MacroF1:
     """F1 of every class, averaged over classes: rare classes count as much as frequent ones."""
-    names = sorted({str(v) for v in gold} | {str(v) for v in predicted if v is not None})
-    number = {name: at for at, name in enumerate(names)}
     if len(gold) != len(predicted):
         raise ValueError(f"{len(predicted)} answers do not go with {len(gold)} gold labels.")
-    return MacroF1(
-        np.array([number[str(v)] for v in gold], dtype=np.int64),
-        np.array([-1 if v is None else number[str(v)] for v in predicted], dtype=np.int64),
-        len(names),
-    )
+    wanted, found = [_classes(value) for value in gold], [_classes(value) for value in predicted]
+    number = {name: at for at, name in enumerate(sorted(set().union(*wanted, *found)))}
+    right = _indicators([w & f for w, f in zip(wanted, found, strict=True)], number)
+    return MacroF1(right, _indicators(wanted, number) + _indicators(found, number))
+
+
+def micro_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Ratio:
+    """F1 over the labels of all examples together: frequent labels count more (scikit-learn's `average="micro"`)."""
+    pairs = [(_classes(g), _classes(p)) for g, p in zip(gold, predicted, strict=True)]
+    return Ratio(np.array([2 * len(w & f) for w, f in pairs]), np.array([len(w) + len(f) for w, f in pairs]))
+
+
+def _classes(value: Value | None) -> set[str]:
+    """The classes that an answer names: none for a failed one."""
+    return set() if value is None else {value} if isinstance(value, str) else set(value)
+
+
+def _indicators(sets: Sequence[set[str]], number: dict[str, int]) -> csr_array:
+    """1 where an example has a class, shape (n, classes)."""
+    at = [(row, number[name]) for row, names in enumerate(sets) for name in names]
+    rows, columns = [row for row, _ in at], [column for _, column in at]
+    return csr_array((np.ones(len(at), dtype=np.int64), (rows, columns)), shape=(len(sets), max(len(number), 1)))
 
 
 def precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
@@ -113,43 +144,35 @@ def precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
 
     Both lists empty: 1. Exactly one of them empty: 0 (so precision, recall and F1 agree that the answer is wrong).
     """
-    return Mean(_strings(gold, predicted, same)[:, 0])
+    return Mean(string_scores(gold, predicted, same)[:, 0])
 
 
 def recall(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of the gold strings that were predicted, per example, averaged; empty lists as in `precision`."""
-    return Mean(_strings(gold, predicted, same)[:, 1])
+    return Mean(string_scores(gold, predicted, same)[:, 1])
 
 
 def f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Harmonic mean of an example's precision and recall, averaged over examples; empty lists as in `precision`."""
-    return Mean(_strings(gold, predicted, same)[:, 2])
-
-
-def exact_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
-    """Share of examples whose list holds just the gold strings (strict matching, any order), or whose text is gold's."""
-    if task.output == "text":
-        equal = [p is not None and same(str(g), str(p)) for g, p in zip(gold, predicted, strict=True)]
-        return Mean(np.array(equal, dtype=np.float64))
-    return Mean((_strings(gold, predicted, same)[:, 2] == 1).astype(np.float64))
+    return Mean(string_scores(gold, predicted, same)[:, 2])
 
 
 def alias_precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`precision` where "Oliver" meets "Oliver the Owl" (see `tasks.matching.same_person`)."""
-    return Mean(_strings(gold, predicted, same_person)[:, 0])
+    return Mean(string_scores(gold, predicted, same_person)[:, 0])
 
 
 def alias_recall(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`recall` under alias-aware matching."""
-    return Mean(_strings(gold, predicted, same_person)[:, 1])
+    return Mean(string_scores(gold, predicted, same_person)[:, 1])
 
 
 def alias_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """`f1` under alias-aware matching."""
-    return Mean(_strings(gold, predicted, same_person)[:, 2])
+    return Mean(string_scores(gold, predicted, same_person)[:, 2])
 
 
-def _strings(gold: Sequence[Value], predicted: Answers, equal: Callable[[str, str], bool]) -> Floats:
+def string_scores(gold: Sequence[Value], predicted: Answers, equal: Callable[[str, str], bool]) -> Floats:
     """Precision, recall and F1 of each example, shape (n, 3)."""
     scores = np.zeros((len(gold), 3))
     for at, (wanted, found) in enumerate(zip(gold, predicted, strict=True)):

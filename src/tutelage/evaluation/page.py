@@ -12,10 +12,11 @@ from typing import Any
 import vl_convert
 
 from tutelage.evaluation.charts import charts, kind_of, unpriced
+from tutelage.evaluation.fieldtable import field_html
+from tutelage.evaluation.marking import Mark, of_gold
 from tutelage.evaluation.results import Answered, Report, Row, broken_limits
 from tutelage.evaluation.trusted import trust_html
-from tutelage.tasks.matching import normal
-from tutelage.types import Prediction, Value
+from tutelage.types import Prediction
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
@@ -41,7 +42,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
         f'<p class="soft">Not in the cost chart, cost unknown: {escape(", ".join(missing))}.</p>' if missing else ""
     )
     names = [row.name for row in report.candidates]
-    data = {"charts": drawn, "names": names, "examples": [_example(one, names) for one in answered]}
+    data = {"charts": drawn, "names": names, "examples": [_example(one, names, report.output) for one in answered]}
     options = "".join(f'<option value="{at}">{escape(name)}</option>' for at, name in enumerate(names))
     return f"""<!doctype html>
 <html lang="en">
@@ -60,6 +61,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <h2>Candidates</h2>
 <div class="wide" tabindex="0">{_table(report)}</div>
 {_list(_legend(report))}
+{field_html(report.candidates)}
 {trust_html(report.trust)}
 <h2>Charts</h2>
 <div class="charts">{figures}</div>
@@ -154,44 +156,24 @@ def _list(notes: Sequence[str]) -> str:
     return '<ul class="notes soft">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
 
 
-def _example(one: Answered, names: Sequence[str]) -> dict[str, Any]:
+def _example(one: Answered, names: Sequence[str], output: str) -> dict[str, Any]:
     return {
         "id": one.id,
         "input": dict(one.input),
-        "gold": _strings(one.gold),
-        "answers": [_answer(one.predictions[name], one.gold, one.scores[name]) for name in names],
+        "gold": of_gold(output, one.gold),
+        "answers": [_answer(one.predictions[name], one.marks.get(name, ()), one.scores[name]) for name in names],
     }
 
 
-def _answer(prediction: Prediction, gold: Value, score: float) -> Mapping[str, Any]:
-    shown = [] if prediction.value is None else coloured(_strings(gold), _strings(prediction.value))
+def _answer(prediction: Prediction, marks: Sequence[Mark], score: float) -> Mapping[str, Any]:
     return {
         "value": prediction.value,
-        "shown": shown,
+        "shown": list(marks),
         "score": score,
         "confidence": prediction.confidence,
         "error": prediction.error,
         "note": prediction.note,
     }
-
-
-def coloured(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, str]]:
-    """The predicted strings, each "right" or "wrong" under strict matching, then the gold ones that are "missing".
-
-    One to one, as the metrics count: a second answer that meets the same gold string is wrong.
-    """
-    left = [(normal(text), text) for text in gold]
-    shown = []
-    for text in predicted:
-        met = next((one for one in left if one[0] == normal(text)), None)
-        if met:
-            left.remove(met)
-        shown.append((text, "right" if met else "wrong"))
-    return shown + [(text, "missing") for _, text in left]
-
-
-def _strings(value: Value) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _json(data: object) -> str:

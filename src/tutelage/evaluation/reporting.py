@@ -10,9 +10,12 @@ import numpy as np
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.confidence import Trust, trust
 from tutelage.evaluation.costs import cost_of
+from tutelage.evaluation.exact import exact_match
+from tutelage.evaluation.fields import FieldScore, field_scores
 from tutelage.evaluation.harness import ExampleSet, answers, latency_of
 from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.latency import Latency
+from tutelage.evaluation.marking import marked
 from tutelage.evaluation.metrics import Statistic
 from tutelage.evaluation.results import Answered, Difference, Report, Row, pareto_front
 from tutelage.evaluation.scoring import statistics
@@ -28,6 +31,7 @@ class _Scored:
     predictions: list[Prediction]
     latency: Latency
     statistics: Mapping[str, Statistic]
+    fields: Mapping[str, FieldScore]
 
 
 def make_report(
@@ -46,7 +50,7 @@ def make_report(
     front = pareto_front({row.name: (row.dollars_per_1000, row.scores[main].value) for row in rows})
     rows = [replace(row, on_pareto_front=row.name in front) for row in rows]
     ranked = sorted(rows, key=lambda row: (-row.scores[main].value, row.name))
-    answered = _side_by_side(examples, scored, main)
+    answered = _side_by_side(project.task, examples, scored)
     result = Report(
         project.task.name,
         project.task.output,
@@ -75,7 +79,8 @@ def _score(
         predictions, facts = found
         values = [p.value for p in predictions]
         found_scores = statistics(project, examples.split, gold, values)
-        scored.append(_Scored(candidate, predictions, latency_of(candidate, predictions, facts), found_scores))
+        latency, by_field = latency_of(candidate, predictions, facts), field_scores(project.task, gold, values)
+        scored.append(_Scored(candidate, predictions, latency, found_scores, by_field))
     return scored, skipped
 
 
@@ -105,6 +110,7 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
         _trained_on(project, candidate),
         False,
         violations(project.task, scored.predictions),
+        scored.fields,
     )
 
 
@@ -121,20 +127,23 @@ def _trained_on(project: Project, candidate: Candidate) -> str:
     return " + ".join(f"{count} {origin} labels" for origin, count in read_card(folder)["train"]["origins"].items())
 
 
-def _side_by_side(examples: ExampleSet, scored: Sequence[_Scored], main: str) -> list[Answered]:
+def _side_by_side(task: Task, examples: ExampleSet, scored: Sequence[_Scored]) -> list[Answered]:
+    gold = [e.value for e in examples.examples]
     scores = {}
     for one in scored:
-        statistic = one.statistics[main]
-        right = [float(p.value == e.value) for p, e in zip(one.predictions, examples.examples, strict=True)]
-        graded = getattr(statistic, "scores", None)
-        scores[one.candidate.name] = right if graded is None else graded.tolist()
+        graded = getattr(one.statistics[task.metric], "scores", None)
+        if graded is None:
+            graded = exact_match(task, gold, [p.value for p in one.predictions]).scores
+        scores[one.candidate.name] = graded.tolist()
+    found = {one.candidate.name: one.predictions for one in scored}
     return [
         Answered(
             e.example.id,
             e.example.input,
             e.value,
-            {one.candidate.name: one.predictions[at] for one in scored},
+            {name: predictions[at] for name, predictions in found.items()},
             {name: values[at] for name, values in scores.items()},
+            {name: marked(task, e.value, predictions[at].value) for name, predictions in found.items()},
         )
         for at, e in enumerate(examples.examples)
     ]

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tutelage.evaluation.confidence import Trust
+from tutelage.evaluation.fields import FieldScore
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.latency import Latency
+from tutelage.evaluation.marking import Mark
 from tutelage.registry import Role
 from tutelage.types import Input, Prediction, Split, Value
 
@@ -43,6 +45,8 @@ class Row:
     on_pareto_front: bool
     violations: Mapping[str, int] = field(default_factory=dict)
     """Of a text task: answers by the limit that they break, and the "empty" ones."""
+    fields: Mapping[str, FieldScore] = field(default_factory=dict)
+    """Of a record task: the figures of each field."""
 
     def json(self) -> dict[str, Any]:
         return {
@@ -63,6 +67,7 @@ class Row:
             "trained_on": self.trained_on,
             "on_pareto_front": self.on_pareto_front,
             "violations": dict(self.violations),
+            "fields": {name: asdict(score) for name, score in self.fields.items()},
         }
 
 
@@ -107,7 +112,8 @@ class Report:
 class Answered:
     """One example of the report with every candidate's answer, for the browser of wrong answers.
 
-    `scores` are the main metric's per-example scores in [0, 1] by candidate name (accuracy's or f1's).
+    `scores` are the main metric's per-example scores in [0, 1] by candidate name (accuracy's or f1's), or whether the
+    answer is exactly right where that metric has none; `marks` say part by part what is right.
     """
 
     id: str
@@ -115,6 +121,7 @@ class Answered:
     gold: Value
     predictions: Mapping[str, Prediction]
     scores: Mapping[str, float]
+    marks: Mapping[str, Sequence[Mark]] = field(default_factory=dict)
 
 
 def pareto_front(points: Mapping[str, tuple[float | None, float]]) -> set[str]:

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tutelage.evaluation import fieldtable
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Report, Row, broken_limits
 from tutelage.evaluation.trusted import NOTES, TITLE, trust_table
@@ -39,7 +40,14 @@ def terminal_table(report: Report) -> str:
     against = next((row.difference.to for row in report.candidates if row.difference), None)
     head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
     trusted = ["", TITLE, *_plain(trust_table(report.trust)), *_filled(NOTES)] if report.trust else []
-    return "\n".join([textwrap.fill(head, WIDTH), *_plain(table), *_filled(_notes(report, against)), *trusted])
+    notes = _filled(_notes(report, against))
+    return "\n".join([textwrap.fill(head, WIDTH), *_plain(table), *notes, *_fields(report), *trusted])
+
+
+def _fields(report: Report) -> list[str]:
+    if not any(row.fields for row in report.candidates):
+        return []
+    return ["", fieldtable.TITLE, *_plain(fieldtable.field_table(report.candidates)), *_filled(fieldtable.NOTES)]
 
 
 def _plain(table: Table) -> list[str]:

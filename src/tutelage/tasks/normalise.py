@@ -12,6 +12,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, TypeAlias
@@ -140,6 +141,9 @@ def _spelled(text: str) -> float:
 
 
 def _date(text: str, day_first: bool | None) -> str:
+    if _ISO.fullmatch(text):  # by far the most frequent, and dateutil takes 0.1 ms
+        with suppress(ValueError):
+            return str(datetime.strptime(text, "%Y-%m-%d").date())
     text = " ".join(unicodedata.normalize("NFKC", text).split())
     if iso := _ISO.match(text):
         text = iso.group() if text[10:11] in ("", "T", " ") else text

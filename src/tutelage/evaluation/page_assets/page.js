@@ -67,13 +67,20 @@ function matches(example) {
   return words === "" || example.search.includes(words);
 }
 
-function chips(place, strings) {
-  if (strings.length === 0) place.append(element("span", "soft", "(none)"));
-  for (const [text, kind] of strings) {
-    const chip = element("span", "chip " + kind, text);
-    if (kind === "missing") chip.title = "missing";
-    if (kind === "wrong") chip.title = "wrong";
-    place.append(chip);
+// Each mark is [text, verdict, field]: a record's fields get a line each, a free text is shown as it is.
+function chips(place, marks) {
+  if (marks.length === 0) place.append(element("span", "soft", "(none)"));
+  let line = place, before = "";
+  for (const [text, kind, field] of marks) {
+    if (field !== before) {
+      line = element("div", "field");
+      line.append(element("span", "soft", field));
+      place.append(line);
+      before = field;
+    }
+    const chip = element("span", kind === "text" ? "text" : "chip " + kind, text);
+    if (kind === "missing" || kind === "wrong") chip.title = kind;
+    line.append(chip);
   }
 }
 
@@ -98,7 +105,7 @@ function article(example) {
   const list = element("dl");
   list.append(element("dt", "", "gold"));
   const gold = element("dd");
-  chips(gold, example.gold.map((text) => [text, "gold"]));
+  chips(gold, example.gold);
   list.append(gold);
   example.answers.forEach((answer, at) => list.append(element("dt", "", data.names[at]), answerCell(answer)));
   box.append(list, element("p", "soft", example.id));
@@ -124,7 +131,7 @@ function filter() {
 }
 
 for (const example of data.examples) {
-  const parts = [...Object.values(example.input), ...example.gold, ...example.answers.map(key)];
+  const parts = [...Object.values(example.input), ...example.gold.map((mark) => mark[0]), ...example.answers.map(key)];
   example.search = parts.join("\n").toLowerCase();
 }
 for (const id of ["candidate", "show"]) byId(id).addEventListener("change", filter);

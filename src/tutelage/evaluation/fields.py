@@ -1,0 +1,142 @@
+"""Metrics of records: which fields are right.
+
+A field is right when gold's and the answer's normalised values are equal (see `tasks.normalise`); a list's items count one
+by one. Null is the absence of a value: neither something to find nor something found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.metrics import Answers, Floats, Mean, Ratio
+from tutelage.tasks import Task
+from tutelage.types import Value
+
+if TYPE_CHECKING:
+    from tutelage.tasks.record import RecordTask
+
+
+@dataclass(frozen=True)
+class FieldScore:
+    """One field over all examples; `n` of them have it in gold.
+
+    `exact` is the share of examples where it is right, null for null included; `token_f1` is the mean token F1 over the
+    examples where gold or the answer has it.
+    """
+
+    n: int
+    exact: Estimate
+    token_f1: Estimate
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Values that are right, in gold, and in the answer, and the token F1 (nan: neither has any), shape (n, fields)."""
+
+    right: NDArray[np.int64]
+    gold: NDArray[np.int64]
+    found: NDArray[np.int64]
+    tokens: Floats
+    answered: NDArray[np.bool_]
+
+
+def field_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
+    """F1 of an example's fields (2 x right / (in gold + in the answer)), averaged over examples.
+
+    Nothing in gold and nothing in the answer: 1.
+    """
+    counts = _counted(task, gold, predicted)
+    return _share(counts, 2 * counts.right.sum(1), counts.gold.sum(1) + counts.found.sum(1))
+
+
+def field_precision(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
+    """Share of the values in the answer that are right, per example, averaged; 0 where only gold has any."""
+    counts = _counted(task, gold, predicted)
+    return _share(counts, counts.right.sum(1), counts.found.sum(1))
+
+
+def field_recall(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
+    """Share of gold's values that the answer has, per example, averaged; 0 where only the answer has any."""
+    counts = _counted(task, gold, predicted)
+    return _share(counts, counts.right.sum(1), counts.gold.sum(1))
+
+
+def micro_field_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Ratio:
+    """F1 over the values of all examples together: an example with many values counts more."""
+    counts = _counted(task, gold, predicted)
+    return Ratio(2 * counts.right.sum(1), counts.gold.sum(1) + counts.found.sum(1))
+
+
+def document_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
+    """Share of examples whose every field is right, null for null included."""
+    return Mean(_exact(_counted(task, gold, predicted)).all(axis=1).astype(np.float64))
+
+
+def token_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
+    """F1 of the words of each field, averaged over the fields that gold or the answer has, then over examples."""
+    counts = _counted(task, gold, predicted)
+    present = ~np.isnan(counts.tokens)
+    total = np.where(present, counts.tokens, 0.0).sum(axis=1)
+    scores = np.divide(total, present.sum(axis=1), out=np.ones(len(total)), where=present.any(axis=1))
+    return Mean(np.where(counts.answered, scores, 0.0))
+
+
+def field_scores(task: Task, gold: Sequence[Value], predicted: Answers) -> Mapping[str, FieldScore]:
+    """The figures of each field of a record, by name in the schema's order; none for other output kinds."""
+    if task.output != "record":
+        return {}
+    counts = _counted(task, gold, predicted)
+    exact, present = _exact(counts), ~np.isnan(counts.tokens)
+    scores = {}
+    for at, one in enumerate(cast("RecordTask", task).answer_fields):
+        tokens = Ratio(np.where(present[:, at], counts.tokens[:, at], 0.0), present[:, at].astype(np.float64))
+        scores[one.name] = FieldScore(
+            int((counts.gold[:, at] > 0).sum()),
+            estimate(Mean(exact[:, at].astype(np.float64)), len(gold)),
+            estimate(tokens, len(gold)),
+        )
+    return scores
+
+
+def _share(counts: _Counts, part: NDArray[np.int64], whole: NDArray[np.int64]) -> Mean:
+    """`part / whole` by example; where `whole` is 0: 1 if gold and answer are both empty, else 0. A failure is 0."""
+    empty = (counts.gold.sum(1) + counts.found.sum(1) == 0).astype(np.float64)
+    shares = np.divide(part, whole, out=empty, where=whole > 0)
+    return Mean(np.asarray(np.where(counts.answered, shares, 0.0)))
+
+
+def _exact(counts: _Counts) -> NDArray[np.bool_]:
+    equal = (counts.right == counts.gold) & (counts.right == counts.found)
+    return np.asarray(equal & counts.answered[:, None], dtype=np.bool_)
+
+
+def _counted(task: Task, gold: Sequence[Value], predicted: Answers) -> _Counts:
+    fields = cast("RecordTask", task).answer_fields
+    shape = (len(gold), len(fields))
+    counts = np.zeros((3, *shape), dtype=np.int64)
+    tokens = np.full(shape, np.nan)
+    for row, (wanted, found) in enumerate(zip(gold, predicted, strict=True)):
+        for column, one in enumerate(fields):
+            values = _of(wanted, one.name), _of(found, one.name)
+            keys = [one.keys(value) for value in values]
+            counts[:, row, column] = (keys[0] & keys[1]).total(), keys[0].total(), keys[1].total()
+            if any(keys):
+                tokens[row, column] = _f1(one.tokens(values[0]), one.tokens(values[1]))
+    answered = np.array([found is not None for found in predicted], dtype=np.bool_)
+    return _Counts(counts[0], counts[1], counts[2], tokens, answered)
+
+
+def _of(value: Value | None, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _f1(gold: Counter[str], found: Counter[str]) -> float:
+    total = gold.total() + found.total()
+    return 2 * (gold & found).total() / total if total else 1.0
