@@ -60,10 +60,27 @@ family = "linear"                           # words' weights + logistic regressi
 # family = "pretrained-ner"
 # model = "en_core_web_sm"
 """,
+    "text": """
+# No family of students writes texts yet: compare language models, prompts and shots.
+""",
     "strings": """
 # No family of students learns lists of strings that are not in the text. If yours are, add `grounded = true` above.
 """,
 }
+
+INSTRUCTIONS = {
+    "label": "Say which label fits the text.",
+    "strings": "List the {} in the text.",
+    "text": "Write the {} of the text.",
+}
+
+LIMITS = """\
+# max_characters = 80                       # limits: the model is told, and the report counts who breaks them
+# language = "en"
+# forbidden_openings = ["Here is", "Title:"]
+# encoder = "sentence-transformers/all-MiniLM-L6-v2"   # for BERTScore; needs pip install 'tutelage[bertscore]'
+# encoder_layers = 6
+"""
 
 TAIL = """
 # What the teacher's tokens cost, in dollars per million. Without prices, dollars are not shown and budgets cannot hold.
@@ -87,8 +104,8 @@ TAIL = """
 @click.option(
     "--output",
     required=True,
-    type=click.Choice(["label", "strings"]),
-    help="What an answer is: one label of a set, or a list of strings.",
+    type=click.Choice(["label", "strings", "text"]),
+    help="What an answer is: one label of a set, a list of strings, or a text.",
 )
 @click.option("--grounded", is_flag=True, help="With strings: every string occurs in the text.")
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Input field (default: text). Repeat for more.")
@@ -102,6 +119,7 @@ def command(
     \b
     Examples:
       tutelage init characters --output strings --grounded
+      tutelage init title --output text
       tutelage init topics --output label --labels billing,delivery,other
       tutelage init intents --output label --labels @labels.txt --field question --field answer
     """
@@ -128,16 +146,16 @@ def command(
 def task_text(name: str, output: str, fields: Sequence[str], labels: Sequence[str] | None, grounded: bool) -> str:
     """The text of a new task.toml."""
     listed = name.replace("-", " ").replace("_", " ")
-    kind, instructions = (
-        "",
-        f"List the {listed} in the text." if output == "strings" else "Say which label fits the text.",
-    )
+    kind, instructions = "", INSTRUCTIONS[output].format(listed)
     if output == "label":
         kind = f"labels = {_toml(labels or [])}" + ("" if labels else "   # fill in at least two") + "\n"
+    elif output == "text":
+        kind = LIMITS
     elif grounded:
         kind = "grounded = true                             # every string occurs in the text\n"
     metrics = {"label": ("accuracy", "macro_f1"), "strings": ("f1", "precision", "recall", "exact_match", "alias_f1")}
-    comment = {"label": "one label of a set", "strings": "a list of strings"}[output]
+    metrics["text"] = ("rougeL", "rouge1", "rouge2", "bleu", "sentence_bleu", "chrf", "exact_match", "within_limits")
+    comment = {"label": "one label of a set", "strings": "a list of strings", "text": "a text"}[output]
     head = HEAD.format(
         name=_toml(name),
         output=_toml(output),
@@ -193,7 +211,7 @@ def _write(folder: Path, text: str) -> Path:
 
 def _steps(folder: Path, without_labels: bool, output: str) -> str:
     first = "the labels and the instructions" if without_labels else "the instructions"
-    column = "label" if output == "label" else "strings"
+    column = {"label": "label", "strings": "strings", "text": "text"}[output]
     steps = [
         f"write {first} into {folder / 'task.toml'}",
         f"cd {folder}",

@@ -115,7 +115,7 @@ def read_task_file(path: Path) -> TaskFile:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TaskFileError(
-            f"There is no {path.name} in {path.parent}. Make a project with: tutelage init {path.parent} --output label|strings"
+            f"There is no {path.name} in {path.parent}. Make a project with: tutelage init {path.parent} --output label|strings|text"
         ) from None
     except OSError as error:
         raise TaskFileError(f"{path} cannot be read: {error.strerror}.") from None
