@@ -103,7 +103,8 @@ def table(split: str, examples: Sequence[Labelled], answers: Sequence[Answers], 
     gold, n = [one.value for one in examples], len(examples)
     *shelf, tagger = answers
     best = max(shelf, key=lambda one: estimate(f1(TASK, gold, one.values), n).value)
-    score, ahead = estimate(f1(TASK, gold, tagger.values), n), difference(f1(TASK, gold, tagger.values), f1(TASK, gold, best.values), n)
+    ours, theirs = f1(TASK, gold, tagger.values), f1(TASK, gold, best.values)
+    score, ahead = estimate(ours, n), difference(ours, theirs, n)
     lines = [
         f"\n## characters, {datetime.now(UTC):%Y-%m-%d}: litbank_characters {split}, {n} passages, strict matching\n",
         "| candidate | F1 (95 % interval) | precision | recall | passages/s |",
