@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from tutelage.errors import UsageError
+from tutelage.errors import AnswerError, UsageError
 from tutelage.models.chat import Params, Structured
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.tasks import Task
 from tutelage.tasks.base import read_json, unfenced
+from tutelage.tasks.labelset import short
 from tutelage.tasks.strings import StringsTask
 from tutelage.types import Value
 
@@ -84,7 +85,10 @@ class Form:
     def read(self, text: str) -> Read:
         """The value in an answer. Raises AnswerError that says what does not fit."""
         if not self.verbalised:
-            return Read(self.task.parse(text))
+            value = self.task.parse(text)
+            if self.pattern is not None and not re.fullmatch(self.pattern, str(value)):
+                raise AnswerError(f"{short(value)} does not match {self.pattern!r}.")
+            return Read(value)
         answer = read_json(text)
         if not isinstance(answer, dict) or CONFIDENCE not in answer:
             return Read(self.task.parse(text))

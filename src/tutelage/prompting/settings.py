@@ -92,6 +92,21 @@ _SHAPING = frozenset({"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tri
 """Settings that change answers, besides those that every version counts (see `prompt_version`) and the prompt itself."""
 
 _FROM_THE_FIRST = frozenset(
-    "model provider base_url api_key_env structured temperature max_tokens concurrency repairs max_retries timeout context "
-    "threads shots logprobs".split()
+    [
+        "model",
+        "provider",
+        "base_url",
+        "api_key_env",
+        "structured",
+        "temperature",
+        "max_tokens",
+        "concurrency",
+        "repairs",
+        "max_retries",
+        "timeout",
+        "context",
+        "threads",
+        "shots",
+        "logprobs",
+    ]
 )

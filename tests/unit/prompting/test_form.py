@@ -73,6 +73,8 @@ def test_a_pattern_binds_a_bare_text() -> None:
     form = Form(TEXT, "regex", "[A-Z][a-z ]+")
     assert form.params(PromptedSettings("m", pattern="[A-Z][a-z ]+")).pattern == "[A-Z][a-z ]+"
     assert form.render("A title") == "A title" and form.read("A title").value == "A title"
+    with pytest.raises(AnswerError, match=r"'a title' does not match '\[A-Z\]"):  # an endpoint may not have bound it
+        form.read("a title")
 
 
 def test_sampling_settings_reach_the_model() -> None:
