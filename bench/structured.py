@@ -41,7 +41,7 @@ MODELS = {
     "qwen2.5-coder-0.5b": "qwen2.5-coder-0.5b/qwen2.5-coder-0.5b-instruct.q4_k_m.gguf",
 }
 WAYS: tuple[Structured, ...] = ("schema", "json", "tool", "none")
-UNBOUND = 50
+UNBOUND = 25
 """Ways that promise less are tried on fewer inputs: they are there for comparison."""
 
 STRING = '{ type = ["string", "null"], maxLength = 80 }'
