@@ -142,8 +142,20 @@ async def ask(
                 return example.id, await ask.predict_one(example.input)
 
             # As tasks, because as_completed begins coroutines in no order: neighbours may share a prompt's prefix.
-            for answered in asyncio.as_completed([asyncio.ensure_future(one(example)) for example in part]):
-                keep([await answered])
+            tasks = [asyncio.ensure_future(one(example)) for example in part]
+            kept = set()
+            try:
+                for answered in asyncio.as_completed(tasks):
+                    found = await answered
+                    kept.add(found[0])
+                    keep([found])
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+                # Broken off: what arrived meanwhile was paid for as well.
+                if late := [found for found in ended if isinstance(found, tuple) and found[0] not in kept]:
+                    keep(late)
         else:
             predictions = await predictor.predict([example.input for example in part])
             keep([(example.id, p) for example, p in zip(part, predictions, strict=True)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -302,3 +303,17 @@ def test_a_file_without_a_usable_vote_says_why(project: Path, capsys: pytest.Cap
     (project / "votes.jsonl").write_text('{"text": "t"}\n')
     assert run("judge", "--check", project / "votes.jsonl", "--by", "strict", "-C", project) == 1
     assert "line 1: response_a must be text, found None" in capsys.readouterr().err
+
+
+def test_a_judge_that_cannot_be_asked_is_one_line_and_what_it_said_is_kept(
+    answered: Path, server: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged(answered, capsys, "ours", "theirs", "--by", "strict", "--limit", 4)
+    asked = len(server.asked)
+    server.script = replace(server.script, models=["another"])
+    assert run("judge", "ours", "theirs", "--by", "strict", "-C", answered) == 1
+    err = capsys.readouterr().err
+    assert "The model 'big' is not at" in err and err.count("\n") == 1
+    server.script = replace(server.script, models=[])
+    found = judged(answered, capsys, "ours", "theirs", "--by", "strict")
+    assert found["asked"] == 16 - asked > 0

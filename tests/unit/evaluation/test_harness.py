@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tutelage.errors import DataError, TaskFileError, UnknownName
+from tutelage.errors import DataError, ModelError, TaskFileError, UnknownName
 from tutelage.evaluation.candidates import Candidate, candidate, teacher_name
 from tutelage.evaluation.harness import Progress, evaluate, example_set
 from tutelage.evaluation.replay import read_record
@@ -121,6 +122,29 @@ def test_an_interrupted_evaluation_keeps_what_was_answered(project: Project) -> 
     echo.dies_at, echo.asked = "", []
     asyncio.run(evaluate(project, as_candidate(echo), tests))
     assert echo.asked == [examples[-1].input["text"]]
+
+
+class Failing(EchoOneByOne):
+    """An endpoint that goes away: some answers arrive, then every call fails for good at once."""
+
+    async def predict_one(self, input: Input) -> Prediction:
+        if input["text"] in self.broken:
+            raise ModelError("The endpoint is gone.", fatal=True)
+        return self.answer(input["text"])
+
+
+@pytest.mark.parametrize("answered", [0, 2, 5])
+def test_an_endpoint_that_goes_away_is_said_once_and_what_arrived_is_kept(
+    project: Project, caplog: pytest.LogCaptureFixture, answered: int
+) -> None:
+    examples = fill(project)
+    asked = as_candidate(Failing([example.input["text"] for example in examples[: 6 - answered]]))
+    with pytest.raises(ModelError, match="gone"):
+        asyncio.run(evaluate(project, asked, example_set(project, "test")))
+    gc.collect()
+    assert caplog.records == []  # no task is left behind to complain
+    stored = project.store.predictions.read(asked.fingerprint(project), [example.id for example in examples])
+    assert len(stored) == answered
 
 
 def test_local_candidates_are_measured_one_at_a_time_and_in_a_batch(project: Project) -> None:
