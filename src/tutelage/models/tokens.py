@@ -21,6 +21,8 @@ def aligned(listed: Sequence[ChatCompletionTokenLogprob], text: str) -> tuple[To
     whole = "".join(token.text for token in tokens)
     if not text or not whole:
         return None
+    if whole == text:
+        return tuple(tokens)
     start = whole.rfind(text)
     if start >= 0:
         return _cut(tokens, start, start + len(text))
