@@ -25,7 +25,13 @@ from tutelage.types import SPLITS, Split
     metavar="NAME=COLUMN",
     help="Column that holds an input field (default: the column of its name). Repeat for more.",
 )
-@click.option("--label", metavar="COLUMN", help="Column with the label; rows where it is empty stay unlabelled.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="COLUMN|NAME=COLUMN",
+    help="Column with the label; rows where it is empty stay unlabelled. For a record also NAME=COLUMN, one a field.",
+)
 @click.option("--group", metavar="COLUMN", help="Examples with the same value here stay in one split.")
 @click.option(
     "--source",
@@ -41,7 +47,7 @@ def command(
     file: Path,
     split: Split | None,
     fields: tuple[str, ...],
-    label: str | None,
+    labels: tuple[str, ...],
     group: str | None,
     source: str,
     as_json: bool,
@@ -52,8 +58,9 @@ def command(
     and 10 % to test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line and why.
     Adding a file again adds nothing twice.
 
-    The label of a `strings` task is a JSON list, or text with ; between the strings. [] says that there is none to
-    find; an empty cell says nothing.
+    The label of a `strings` or `labels` task is a JSON list, or text with ; between the strings. [] says that there is
+    none to find; an empty cell says nothing. The label of a `record` task is a JSON object in one column, or has a column
+    for each field: --label NAME=COLUMN, repeated; there, an empty cell is a field that is absent.
 
     \b
     Examples:
@@ -61,8 +68,11 @@ def command(
       tutelage add tickets.jsonl.gz --field text=body --label topic
       tutelage add gold.csv --split test --label names --source human:ada
       tutelage add reviews.parquet --group customer
+      tutelage add invoices.csv --label total=Amount --label date=Day
     """
-    options = AddOptions(split=split, fields=_mapping(fields), label=label, group=group, source=source)
+    options = AddOptions(
+        split=split, fields=_mapping(fields), label=_label(project, labels), group=group, source=source
+    )
     report = add_with_progress(project, file, options)
     emit(report, as_json, describe(report))
 
@@ -88,11 +98,20 @@ def describe(report: AddReport) -> str:
     return "\n".join(lines)
 
 
-def _mapping(fields: Sequence[str]) -> dict[str, str]:
+def _label(project: Project, given: Sequence[str]) -> str | dict[str, str] | None:
+    """One column, or a record's fields with the column of each."""
+    if not given:
+        return None
+    if len(given) == 1 and (project.task.output != "record" or "=" not in given[0]):
+        return given[0]
+    return _mapping(given, "--label")
+
+
+def _mapping(fields: Sequence[str], option: str = "--field") -> dict[str, str]:
     mapping = {}
     for text in fields:
         name, equals, column = text.partition("=")
         if not (name and equals and column):
-            raise UsageError(f"{text!r} does not map a field. Write: --field NAME=COLUMN")
+            raise UsageError(f"{text!r} does not map a field. Write: {option} NAME=COLUMN")
         mapping[name] = column
     return mapping

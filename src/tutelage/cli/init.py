@@ -33,7 +33,7 @@ instructions = \"\"\"
 metric = {metric}
 # The candidate that gives labels: tutelage label
 teacher = "teacher"
-
+{schema}
 # Candidates: the systems that are compared. Each has a family; its other settings are optional.
 [candidates.teacher]
 family = "prompted"                         # a large language model, asked
@@ -60,6 +60,12 @@ family = "linear"                           # words' weights + logistic regressi
 # family = "pretrained-ner"
 # model = "en_core_web_sm"
 """,
+    "labels": """
+# No family of students learns sets of labels yet: compare language models, prompts and shots.
+""",
+    "record": """
+# No family of students learns records yet: compare language models, prompts and shots.
+""",
     "text": """
 # No family of students writes texts yet: compare language models, prompts and shots.
 """,
@@ -72,7 +78,30 @@ INSTRUCTIONS = {
     "label": "Say which label fits the text.",
     "strings": "List the {} in the text.",
     "text": "Write the {} of the text.",
+    "labels": "Say which labels fit the text: several, one or none.",
+    "record": "Fill in the fields from the text. Use null where the text does not say.",
 }
+
+SCHEMA = """
+# The fields of an answer, as a JSON Schema (in a file of its own: schema = "schema.json", above the first [ of this file).
+# Types: string (also with format = "date"), number, integer, boolean, enum, and lists of those. Descriptions are told to
+# the model. A field that is not required may be null.
+[schema]
+required = ["title"]
+
+[schema.properties]
+title = {type = "string", description = "as it is written in the text"}
+date = {type = "string", format = "date"}
+amount = {type = "number", minimum = 0}
+kind = {enum = ["order", "complaint", "other"]}
+urgent = {type = "boolean"}
+topics = {type = "array", items = {type = "string"}, maxItems = 10}
+
+# When two values are the same: numbers by value, dates by day, text without regard to case and spacing, unless said here.
+# Known: exact, case, words, number, date, date-dmy, date-mdy.
+# [normalisers]
+# title = "words"                           # punctuation does not matter either
+"""
 
 LIMITS = """\
 # max_characters = 80                       # limits: the model is told, and the report counts who breaks them
@@ -104,12 +133,12 @@ TAIL = """
 @click.option(
     "--output",
     required=True,
-    type=click.Choice(["label", "strings", "text"]),
-    help="What an answer is: one label of a set, a list of strings, or a text.",
+    type=click.Choice(["label", "labels", "strings", "record", "text"]),
+    help="What an answer is: one label of a set, several labels, a list of strings, a record of fields, or a text.",
 )
 @click.option("--grounded", is_flag=True, help="With strings: every string occurs in the text.")
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Input field (default: text). Repeat for more.")
-@click.option("--labels", metavar="A,B,C|@FILE", help="With label: the labels, or a file with one a line.")
+@click.option("--labels", metavar="A,B,C|@FILE", help="With label, labels: the labels, or a file with one a line.")
 @json_option
 def command(
     folder: Path, output: str, grounded: bool, fields: tuple[str, ...], labels: str | None, as_json: bool
@@ -119,14 +148,15 @@ def command(
     \b
     Examples:
       tutelage init characters --output strings --grounded
+      tutelage init invoices --output record
       tutelage init title --output text
       tutelage init topics --output label --labels billing,delivery,other
       tutelage init intents --output label --labels @labels.txt --field question --field answer
     """
     if grounded and output != "strings":
         raise UsageError("--grounded goes with --output strings only. Remove it.")
-    if labels is not None and output != "label":
-        raise UsageError("--labels goes with --output label only. Remove it.")
+    if labels is not None and output not in ("label", "labels"):
+        raise UsageError("--labels goes with --output label or labels only. Remove it.")
     for name in fields:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             raise UsageError(f"{name!r} cannot be a field: use letters, digits, - and _, beginning with a letter.")
@@ -139,7 +169,7 @@ def command(
     if known is not None:
         file.task()  # two equal labels, an empty one, ... are found before anything is written
     path = _write(folder, text)
-    steps = _steps(folder, labels is None and output == "label", output)
+    steps = _steps(folder, labels is None, output)
     emit({"folder": folder, "task_file": path, "name": file.name, "output": output}, as_json, f"Made {path}.\n{steps}")
 
 
@@ -147,24 +177,29 @@ def task_text(name: str, output: str, fields: Sequence[str], labels: Sequence[st
     """The text of a new task.toml."""
     listed = name.replace("-", " ").replace("_", " ")
     kind, instructions = "", INSTRUCTIONS[output].format(listed)
-    if output == "label":
-        kind = f"labels = {_toml(labels or [])}" + ("" if labels else "   # fill in at least two") + "\n"
+    if output in ("label", "labels"):
+        least = "two" if output == "label" else "one"
+        kind = f"labels = {_toml(labels or [])}" + ("" if labels else f"   # fill in at least {least}") + "\n"
     elif output == "text":
         kind = LIMITS
     elif grounded:
         kind = "grounded = true                             # every string occurs in the text\n"
     metrics = {"label": ("accuracy", "macro_f1"), "strings": ("f1", "precision", "recall", "exact_match", "alias_f1")}
     metrics["text"] = ("rougeL", "rouge1", "rouge2", "bleu", "sentence_bleu", "chrf", "exact_match", "within_limits")
-    comment = {"label": "one label of a set", "strings": "a list of strings", "text": "a text"}[output]
+    metrics["labels"] = ("f1", "micro_f1", "macro_f1", "exact_match", "precision", "recall")
+    metrics["record"] = ("field_f1", "field_precision", "field_recall", "micro_field_f1", "exact_match", "token_f1")
+    comment = {"label": "one label of a set", "strings": "a list of strings", "text": "a text"}
+    comment |= {"labels": "several labels of a set, or none", "record": "a value for each field of [schema]"}
     head = HEAD.format(
         name=_toml(name),
         output=_toml(output),
-        output_comment=" " * (33 - len(output)) + f"# an answer is {comment}",
+        output_comment=" " * (33 - len(output)) + f"# an answer is {comment[output]}",
         kind=kind,
         fields=_toml(list(fields)),
         instructions=instructions,
         metrics=", ".join(metrics[output]),
         metric=_toml(metrics[output][0]),
+        schema=SCHEMA if output == "record" else "",
     )
     return head + STUDENTS["grounded" if grounded else output] + TAIL
 
@@ -210,8 +245,10 @@ def _write(folder: Path, text: str) -> Path:
 
 
 def _steps(folder: Path, without_labels: bool, output: str) -> str:
-    first = "the labels and the instructions" if without_labels else "the instructions"
-    column = {"label": "label", "strings": "strings", "text": "text"}[output]
+    first = "the instructions"
+    if output == "record" or (without_labels and output in ("label", "labels")):
+        first = f"the {'fields' if output == 'record' else 'labels'} and {first}"
+    column = "fields" if output == "record" else output
     steps = [
         f"write {first} into {folder / 'task.toml'}",
         f"cd {folder}",

@@ -6,7 +6,6 @@ by one. Null is the absence of a value: neither something to find nor something 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -38,12 +37,11 @@ class FieldScore:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Values that are right, in gold, and in the answer, and the token F1 (nan: neither has any), shape (n, fields)."""
+    """How many values are right, in gold, and in the answer, shape (n, fields); which examples were answered, (n,)."""
 
     right: NDArray[np.int64]
     gold: NDArray[np.int64]
     found: NDArray[np.int64]
-    tokens: Floats
     answered: NDArray[np.bool_]
 
 
@@ -81,11 +79,10 @@ def document_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mea
 
 def token_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """F1 of the words of each field, averaged over the fields that gold or the answer has, then over examples."""
-    counts = _counted(task, gold, predicted)
-    present = ~np.isnan(counts.tokens)
-    total = np.where(present, counts.tokens, 0.0).sum(axis=1)
-    scores = np.divide(total, present.sum(axis=1), out=np.ones(len(total)), where=present.any(axis=1))
-    return Mean(np.where(counts.answered, scores, 0.0))
+    scores, present = _token_scores(task, gold, predicted)
+    nothing = np.array([found is not None for found in predicted], dtype=np.float64)
+    means = np.divide(scores.sum(axis=1), present.sum(axis=1), out=nothing, where=present.any(axis=1))
+    return Mean(np.asarray(means))
 
 
 def field_scores(task: Task, gold: Sequence[Value], predicted: Answers) -> Mapping[str, FieldScore]:
@@ -93,10 +90,10 @@ def field_scores(task: Task, gold: Sequence[Value], predicted: Answers) -> Mappi
     if task.output != "record":
         return {}
     counts = _counted(task, gold, predicted)
-    exact, present = _exact(counts), ~np.isnan(counts.tokens)
+    exact, (shared, present) = _exact(counts), _token_scores(task, gold, predicted)
     scores = {}
     for at, one in enumerate(cast("RecordTask", task).answer_fields):
-        tokens = Ratio(np.where(present[:, at], counts.tokens[:, at], 0.0), present[:, at].astype(np.float64))
+        tokens = Ratio(shared[:, at], present[:, at].astype(np.float64))
         scores[one.name] = FieldScore(
             int((counts.gold[:, at] > 0).sum()),
             estimate(Mean(exact[:, at].astype(np.float64)), len(gold)),
@@ -119,24 +116,26 @@ def _exact(counts: _Counts) -> NDArray[np.bool_]:
 
 def _counted(task: Task, gold: Sequence[Value], predicted: Answers) -> _Counts:
     fields = cast("RecordTask", task).answer_fields
-    shape = (len(gold), len(fields))
-    counts = np.zeros((3, *shape), dtype=np.int64)
-    tokens = np.full(shape, np.nan)
+    counts = np.zeros((3, len(gold), len(fields)), dtype=np.int64)
     for row, (wanted, found) in enumerate(zip(gold, predicted, strict=True)):
         for column, one in enumerate(fields):
-            values = _of(wanted, one.name), _of(found, one.name)
-            keys = [one.keys(value) for value in values]
-            counts[:, row, column] = (keys[0] & keys[1]).total(), keys[0].total(), keys[1].total()
-            if any(keys):
-                tokens[row, column] = _f1(one.tokens(values[0]), one.tokens(values[1]))
+            ours, theirs = one.keys(_of(wanted, one.name)), one.keys(_of(found, one.name))
+            counts[:, row, column] = (ours & theirs).total(), ours.total(), theirs.total()
     answered = np.array([found is not None for found in predicted], dtype=np.bool_)
-    return _Counts(counts[0], counts[1], counts[2], tokens, answered)
+    return _Counts(counts[0], counts[1], counts[2], answered)
+
+
+def _token_scores(task: Task, gold: Sequence[Value], predicted: Answers) -> tuple[Floats, NDArray[np.bool_]]:
+    """Token F1 of each field (0 where it is absent), and whether gold or the answer has it, shape (n, fields) each."""
+    fields = cast("RecordTask", task).answer_fields
+    scores, present = np.zeros((len(gold), len(fields))), np.zeros((len(gold), len(fields)), dtype=np.bool_)
+    for row, (wanted, found) in enumerate(zip(gold, predicted, strict=True)):
+        for column, one in enumerate(fields):
+            ours, theirs = one.tokens(_of(wanted, one.name)), one.tokens(_of(found, one.name))
+            if total := ours.total() + theirs.total():
+                scores[row, column], present[row, column] = 2 * (ours & theirs).total() / total, True
+    return scores, present
 
 
 def _of(value: Value | None, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
-
-
-def _f1(gold: Counter[str], found: Counter[str]) -> float:
-    total = gold.total() + found.total()
-    return 2 * (gold & found).total() / total if total else 1.0

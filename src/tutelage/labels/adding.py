@@ -40,12 +40,13 @@ _SOURCE = re.compile(r"import|(human|teacher):\S.*")
 class AddOptions:
     """How a file is read. `fields` maps an input field to the column it is in; by default they have the same name.
 
-    Without `split` the file's own column `split` decides, else the hash of the input, or of the column `group`.
+    Without `split` the file's own column `split` decides, else the hash of the input, or of the column `group`. `label`
+    is the column of the label, or a record's fields by name with the column of each.
     """
 
     split: Split | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    label: str | None = None
+    label: str | Mapping[str, str] | None = None
     group: str | None = None
     source: str = "import"
 
@@ -113,7 +114,7 @@ class _Plan:
     columns: tuple[tuple[str, str], ...]
     split: Split | None
     own_split: bool
-    label: str | None
+    label: str | Mapping[str, str] | None
     group: str | None
     source: str
 
@@ -144,11 +145,16 @@ def _plan(task: Task, options: AddOptions) -> _Plan:
     for name in options.fields:
         if name not in task.fields:
             raise UsageError(f"{name!r} is not a field of task {task.name!r}. Fields: {', '.join(task.fields)}.")
+    if isinstance(options.label, Mapping):
+        known = [one.name for one in getattr(task, "answer_fields", ())]
+        if unknown := [name for name in options.label if name not in known]:
+            shown = f"Its fields: {', '.join(known)}." if known else f"Its output is {task.output!r}: name one column."
+            raise UsageError(f"{unknown[0]!r} is not a field of the answers of task {task.name!r}. {shown}")
     if not _SOURCE.fullmatch(options.source):
         raise UsageError(f"{options.source!r} is not a source. Known: import, human:NAME, teacher:NAME.")
     columns = tuple((name, options.fields.get(name, name)) for name in task.fields)
     # A column named `split` that is already an input, the label or the group does not name the split.
-    own_split = "split" not in {options.label, options.group, *(column for _, column in columns)}
+    own_split = "split" not in {*_label_columns(options.label), options.group, *(column for _, column in columns)}
     return _Plan(
         task, columns, options.split, own_split and not options.split, options.label, options.group, options.source
     )
@@ -160,8 +166,8 @@ def _check_columns(path: Path, plan: _Plan, rows: Sequence[Row | BadRow]) -> Non
     if not found:
         return
     wanted = [(column, f"--field {name}=COLUMN") for name, column in plan.columns]
-    for column, option in ((plan.label, "--label COLUMN"), (plan.group, "--group COLUMN")):
-        wanted += [(column, option)] if column is not None else []
+    wanted += [(column, "--label COLUMN") for column in _label_columns(plan.label)]
+    wanted += [(plan.group, "--group COLUMN")] if plan.group is not None else []
     for column, option in wanted:
         if column not in found:
             shown = ", ".join(list(found)[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
@@ -215,9 +221,23 @@ def _new(plan: _Plan, row: Mapping[str, Any]) -> _New:
     id = digest(input)
     group = None if plan.group is None or _absent(row.get(plan.group)) else _text(row, plan.group)
     named = plan.split or (_named_split(row) if plan.own_split else None)
-    value = None if plan.label is None else _label(plan.task, row.get(plan.label), input)
+    value = None if plan.label is None else _label(plan.task, _given(plan.task, plan.label, row), input)
     label = None if value is None else Label(id, value, plan.source)
     return _New(Example(id, input, named or split_of(group or id), group), label, named is not None)
+
+
+def _label_columns(label: str | Mapping[str, str] | None) -> list[str]:
+    return [] if label is None else [label] if isinstance(label, str) else list(label.values())
+
+
+def _given(task: Task, label: str | Mapping[str, str], row: Mapping[str, Any]) -> Any:
+    """What the label's column holds, or the object that several columns make; None where all of them are empty."""
+    if isinstance(label, str):
+        return row.get(label)
+    cells = {name: row.get(column) for name, column in label.items()}
+    lists = {one.name for one in getattr(task, "answer_fields", ()) if one.listed}
+    read = {name: _listed(cell) if name in lists and isinstance(cell, str) else cell for name, cell in cells.items()}
+    return None if all(_absent(cell) for cell in cells.values()) else read
 
 
 def _label(task: Task, value: Any, input: Input) -> Value | None:
@@ -226,11 +246,14 @@ def _label(task: Task, value: Any, input: Input) -> Value | None:
         return None
     if isinstance(value, (bool, int, float)):
         value = json.dumps(value)
-    if isinstance(value, str) and task.output not in ("label", "text"):
+    if isinstance(value, str) and task.output in ("strings", "labels"):
         value = _listed(value)
-    label, _, misfit = task.settle(canonical := task.canonical(value), input)
-    if label != canonical:
-        raise _BadValue(f"the label does not fit its input ({misfit})")
+    elif isinstance(value, str) and task.output == "record":
+        value = _json(value, "object")
+    label, problem, misfit = task.settle(canonical := task.canonical(value), input)
+    # A record without a required field is no gold either, though nothing of it changes.
+    if label != canonical or (problem and isinstance(label, dict)):
+        raise _BadValue(f"the label does not fit: {(misfit or problem or '').removeprefix('dropped, ')}")
     if not _is_unicode(json.dumps(label, ensure_ascii=False)):
         raise _BadValue("the label has half of a surrogate pair, which is no character")
     return label
@@ -238,12 +261,14 @@ def _label(task: Task, value: Any, input: Input) -> Value | None:
 
 def _listed(text: str) -> Any:
     """A list written as text: JSON, or its strings with `;` between them."""
-    if not text.lstrip().startswith("["):
-        return text.split(";")
+    return _json(text, "list") if text.lstrip().startswith("[") else text.split(";")
+
+
+def _json(text: str, kind: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise _BadValue(f"the label {text[:60]!r} is not a JSON list") from None
+        raise _BadValue(f"the label {text[:60]!r} is not a JSON {kind}") from None
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:

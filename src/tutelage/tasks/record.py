@@ -78,7 +78,7 @@ class RecordTask(Task):
         if not problems:
             return Settled(kept)
         told = f"These fields do not fit: {problems}. Correct them and keep the others as they are."
-        return Settled(kept, told, f"dropped, does not fit: {problems}")
+        return Settled(kept, told, f"dropped, {problems}")
 
     def _known(self, value: Any) -> dict[str, Any]:
         """The fields of `value` by their names in the schema. Raises AnswerError as `canonical`."""

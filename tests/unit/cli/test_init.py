@@ -100,7 +100,7 @@ def test_a_project_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
     ("arguments", "code", "message"),
     [
         (["--output", "label", "--grounded"], 2, "--grounded goes with --output strings only"),
-        (["--output", "strings", "--labels", "a,b"], 2, "--labels goes with --output label only"),
+        (["--output", "strings", "--labels", "a,b"], 2, "--labels goes with --output label or labels only"),
         (["--output", "label", "--labels", "a,b,a"], 2, "Labels occur twice: a."),
         (["--output", "label", "--labels", "a"], 2, "at least two labels, found ['a']"),
         (["--output", "strings", "--field", "my text"], 2, "'my text' cannot be a field"),
