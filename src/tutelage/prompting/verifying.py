@@ -79,11 +79,13 @@ def verification(task: Task) -> LabelTask:
 def probability_of_yes(prediction: Prediction) -> float | None:
     """What the verdict says of the answer: its own probability when it is yes, 1 minus that when it is no.
 
-    A model that gives no probabilities is taken to be sure. None for a verdict that failed.
+    The verdict is the likelier word of the two, so a probability below a half, where much of the model's goes to words
+    that do not count ("Yes, it"), still stands for a half. A model that gives no probabilities is taken to be sure.
+    None for a verdict that failed.
     """
     if prediction.value is None:
         return None
-    sure = 1.0 if prediction.confidence is None else prediction.confidence
+    sure = 1.0 if prediction.confidence is None else max(0.5, prediction.confidence)
     return sure if prediction.value == YES else 1.0 - sure
 
 

@@ -16,11 +16,11 @@ from tutelage.models.scripted import Answers, ScriptedModel
 from tutelage.project import Project, open_project
 from tutelage.prompting import Asked, Prompted, PromptedSettings
 from tutelage.prompting.sampling import BestOfN, SelfConsistency
-from tutelage.prompting.verifying import Verifier, verification
+from tutelage.prompting.verifying import Verifier, probability_of_yes, verification
 from tutelage.tasks.file import Price
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.strings import StringsTask
-from tutelage.types import Example, Usage
+from tutelage.types import Example, Prediction, Usage
 
 LABEL = LabelTask("tone", ("text",), "Is the text happy or sad?", "accuracy", labels=("happy", "sad"))
 STRINGS = StringsTask("characters", ("text",), "List the characters.", "f1")
@@ -135,19 +135,29 @@ def verifying(model: ScriptedModel) -> Verifier:
 def test_the_best_by_a_verifier_which_sees_every_answer_once() -> None:
     def verdict(shown: str) -> Reply:
         assert INPUT["text"] in shown
-        return sure("no", -0.2) if "sad" in shown else sure("yes", -0.7)
+        return sure("no", -0.2) if "sad" in shown else sure("yes", -0.5)
 
     judge = scripted(verdict)
     best = BestOfN(asked(scripted(["sad", "happy", "sad"])), 3, name="best", verifier=verifying(judge))
     prediction = asyncio.run(best.predict_one(INPUT))
     assert len(judge.calls) == 2 and "Is the text happy or sad?" in judge.calls[0].messages[0].content
     assert prediction.value == "happy" and prediction.confidence == prediction.signals["verifier"]
-    assert prediction.confidence == pytest.approx(0.4966, abs=1e-3)
+    assert prediction.confidence == pytest.approx(0.6065, abs=1e-3)
     assert prediction.usage.dollars == 5 * 0.25
     alone = BestOfN(asked(scripted([])), 3, name="best")
     assert (best.dollars(INPUT) or 0) > 1.5 * (alone.dollars(INPUT) or 0) and best.source != alone.source
     asyncio.run(best.close())
     assert judge.closed
+
+
+@pytest.mark.parametrize(
+    ("verdict", "confidence", "probability"),
+    [("yes", 0.9, 0.9), ("no", 0.9, 0.1), ("yes", 0.1, 0.5), ("no", 0.1, 0.5), ("yes", None, 1.0), (None, None, None)],
+)
+def test_the_likelier_of_two_words_has_at_least_a_half(
+    verdict: str | None, confidence: float | None, probability: float | None
+) -> None:
+    assert probability_of_yes(Prediction(verdict, confidence)) == pytest.approx(probability)
 
 
 def test_a_verdict_that_failed_comes_last_and_is_said() -> None:
