@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sacrebleu
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from tests.reports import make_row
@@ -32,6 +32,7 @@ def split(pairs: list[tuple[str, str | None]]) -> tuple[list[Value], list[Value 
     return [g for g, _ in pairs], [p for _, p in pairs], [p or "" for _, p in pairs]
 
 
+@settings(max_examples=30)
 @given(PAIRS)
 def test_each_score_is_the_librarys(pairs: list[tuple[str, str | None]]) -> None:
     gold, found, texts = split(pairs)
@@ -45,6 +46,7 @@ def test_each_score_is_the_librarys(pairs: list[tuple[str, str | None]]) -> None
     assert chrf(TASK, gold, found).scores == pytest.approx(wanted)
 
 
+@settings(max_examples=30)
 @given(PAIRS, st.integers(0, 2**32 - 1))
 def test_bleu_of_a_resample_is_the_librarys_on_the_drawn_texts(pairs: list[tuple[str, str | None]], seed: int) -> None:
     gold, found, texts = split(pairs)

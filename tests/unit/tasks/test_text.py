@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.errors import AnswerError, TaskFileError
+from tutelage.errors import AnswerError, MissingPackage, TaskFileError
 from tutelage.tasks.file import TaskFile, read_task_file, validated
 from tutelage.tasks.text import EMPTY, TextTask
 
@@ -187,3 +187,9 @@ def test_the_encoder_is_a_folder_of_the_project_or_a_name(tmp_path: Path) -> Non
     assert task.at(tmp_path / "models").encoder == "models/small"
     assert task.metrics[-3:] == ("bertscore_f1", "bertscore_precision", "bertscore_recall")
     assert not any(name.startswith("bert") for name in TASK.metrics)
+
+
+def test_a_language_without_its_package_is_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match=r"'language' needs .* pip install 'tutelage\[text\]'"):
+        TextTask("title", ("text",), "", language="en")
