@@ -39,6 +39,23 @@ def test_an_answer_wins_only_when_it_wins_in_both_orders(
     assert (verdict.winner, verdict.followed) == (winner, followed)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "surer"),
+    [
+        (Verdict("1", "1", 0.2), "a"),
+        (Verdict("1", "1", -0.2), "b"),
+        (Verdict("2", "2", 0.2), "b"),
+        (Verdict("tie", "1", 0.2), "tie"),
+        (Verdict("tie", "1", -0.2), "b"),
+        (Verdict("1", "1", 0.0), "tie"),
+        (Verdict("1", "2", -0.9), "a"),
+        (Verdict(None, "1", 0.0), None),
+    ],
+)
+def test_where_the_orders_contradict_the_surer_one_may_count(verdict: Verdict, surer: str | None) -> None:
+    assert verdict.outcome("surer") == surer
+
+
 @settings(max_examples=20)
 @given(st.lists(st.tuples(*[st.sampled_from(["1", "2", "tie", None])] * 2), min_size=1, max_size=20))
 def test_swapping_the_answers_swaps_the_outcome_and_keeps_the_bias(said: list[tuple[str | None, str | None]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tutelage.evaluation.intervals import Estimate, estimate
 from tutelage.evaluation.judge.asking import Judgements, Tell, judgements, silent
 from tutelage.evaluation.judge.judges import Judge
-from tutelage.evaluation.judge.pairwise import Pair, Positions, Winner, positions, verdict
+from tutelage.evaluation.judge.pairwise import Pair, Positions, Verdict, Winner, positions, verdict
 from tutelage.evaluation.judge.rubric import Answered, marks, overall
 from tutelage.evaluation.judge.votes import Vote
 from tutelage.evaluation.metrics import Floats, Mean
@@ -58,12 +58,17 @@ async def check(project: Project, judge: Judge, votes: Sequence[Vote], tell: Tel
     """Judge the pairs that people voted on (at least one), and compare. Raises ModelError when nobody can be asked."""
     pairs = [vote.pair for vote in votes]
     labels = [vote.label for vote in votes]
-    found = None
+    found, beside = None, list[Agreement]()
     if judge.settings.kind == "pairwise":
         asked = [pair for pair in pairs if pair.a != pair.b]
         said = await judgements(project, judge, [q for pair in asked for q in pair.questions], tell)
-        outcomes: list[Winner | None] = ["tie" if pair.a == pair.b else verdict(pair, said).winner for pair in pairs]
-        found = positions([verdict(pair, said) for pair in asked])
+        verdicts = [Verdict("tie", "tie") if pair.a == pair.b else verdict(pair, said) for pair in pairs]
+        found = positions([one for one, pair in zip(verdicts, pairs, strict=True) if pair.a != pair.b])
+        rule = judge.settings.swapped
+        outcomes = [one.outcome(rule) for one in verdicts]
+        other = [one.surer if rule == "agree" else one.winner for one in verdicts]
+        if other != outcomes:
+            beside.append(agreement("the surer order" if rule == "agree" else "both orders agree", labels, other))
     else:
         criteria = judge.settings.criteria
         alone = [one for pair in pairs for one in _alone(pair)]
@@ -76,6 +81,7 @@ async def check(project: Project, judge: Judge, votes: Sequence[Vote], tell: Tel
         labels.count("tie"),
         (
             agreement(judge.name, labels, outcomes),
+            *beside,
             agreement("the longer answer", labels, [longer(pair) for pair in pairs]),
             agreement("always the first", labels, ["a"] * len(pairs)),
             chance(labels),

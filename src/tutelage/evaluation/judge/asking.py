@@ -32,6 +32,9 @@ class Judgements:
         value = self.found[digest(question)].value
         return None if value is None else str(value)
 
+    def confidence(self, question: Input) -> float | None:
+        return self.found[digest(question)].confidence
+
     @property
     def errors(self) -> tuple[tuple[str, int], ...]:
         """The most frequent failures, each with its count."""

@@ -101,7 +101,7 @@ async def compare(
     verdicts: list[Verdict] = []
     for at, one in asked:
         verdicts.append(verdict(one, said))
-        outcomes[at] = verdicts[-1].winner
+        outcomes[at] = verdicts[-1].outcome(judge.settings.swapped)
     return Comparison(
         judge=judge.name,
         a=pair[0].name,

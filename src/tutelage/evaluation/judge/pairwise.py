@@ -18,6 +18,8 @@ from tutelage.evaluation.metrics import Mean
 from tutelage.types import Input
 
 Winner: TypeAlias = Literal["a", "b", "tie"]
+Rule: TypeAlias = Literal["agree", "surer"]
+"""What decides when the two orders contradict each other: nothing (a tie), or the one said with more confidence."""
 
 
 class Pair(NamedTuple):
@@ -39,10 +41,25 @@ class Pair(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`first` was said with A shown first, `second` with B shown first: "1", "2", "tie", None where the judge failed."""
+    """`first` was said with A shown first, `second` with B shown first: "1", "2", "tie", None where the judge failed.
+
+    `margin` is how much more confidence `first` was said with than `second`, 0 where a confidence is not known.
+    """
 
     first: str | None
     second: str | None
+    margin: float = 0.0
+
+    def outcome(self, rule: Rule) -> Winner | None:
+        return self.winner if rule == "agree" else self.surer
+
+    @property
+    def surer(self) -> Winner | None:
+        """As `winner`, but where the two orders contradict each other the one said with more confidence counts."""
+        if self.winner != "tie" or not self.margin:
+            return self.winner
+        said, a = (self.first, "1") if self.margin > 0 else (self.second, "2")
+        return "tie" if said == "tie" else "a" if said == a else "b"
 
     @property
     def winner(self) -> Winner | None:
@@ -59,7 +76,9 @@ class Verdict(NamedTuple):
 
 def verdict(pair: Pair, said: Judgements) -> Verdict:
     first, second = pair.questions
-    return Verdict(said.of(first), said.of(second))
+    sure = [said.confidence(question) for question in (first, second)]
+    margin = 0.0 if sure[0] is None or sure[1] is None else sure[0] - sure[1]
+    return Verdict(said.of(first), said.of(second), margin)
 
 
 @dataclass(frozen=True)
