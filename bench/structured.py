@@ -44,18 +44,20 @@ WAYS: tuple[Structured, ...] = ("schema", "json", "tool", "none")
 UNBOUND = 25
 """Ways that promise less are tried on fewer inputs: they are there for comparison."""
 
-STRING = '{ type = ["string", "null"], maxLength = 80 }'
+STRING = '{ type = ["string", "null"], maxLength = 60 }'
+NUMBERED = '{ type = ["string", "null"], maxLength = 20 }'
+CURRENCY = '{ type = ["string", "null"], maxLength = 3 }'
 DATE = '{ type = ["string", "null"], format = "date" }'
 NUMBER = '{ type = ["number", "null"] }'
 INVOICE = {
     "vendor_name": STRING,
-    "invoice_number": STRING,
+    "invoice_number": NUMBERED,
     "invoice_date": DATE,
     "due_date": DATE,
-    "currency": STRING,
+    "currency": CURRENCY,
     "total_amount": NUMBER,
     "tax_amount": NUMBER,
-    "po_number": STRING,
+    "po_number": NUMBERED,
 }
 TASKS = {
     "invoices": (INVOICE, "Read the e-mail about an invoice and give the invoice's fields. Dates are YYYY-MM-DD."),
