@@ -22,6 +22,7 @@ EXTRAS = {
     "spacy": "ner",
     "xllamacpp": "local",
     "llguidance": "local",
+    "any_llm": "providers",
     "datasets": "data",
     "pyarrow": "data",
     "psycopg": "postgresql",

@@ -1,4 +1,4 @@
-"""Chat models: any OpenAI-compatible endpoint, local GGUF files, and the doubles that tests use."""
+"""Chat models: any OpenAI-compatible endpoint, other vendors through their library, local models, and doubles for tests."""
 
 from tutelage.models.chat import ChatModel, Limits, Message, ModelSettings, Params, Reply
 from tutelage.registry import Table
@@ -9,6 +9,7 @@ PROVIDERS = Table(
     {
         "openai": "tutelage.models.openai:build_openai",
         "gguf": "tutelage.models.gguf:build_gguf",
+        "any-llm": "tutelage.models.anyllm:build_anyllm",
     },
 )
 """A row is a function from ModelSettings to a ChatModel."""

@@ -25,5 +25,5 @@ def build_model(provider: str, settings: ModelSettings, paces: Sequence[Pace] = 
 def endpoints(provider: str, base_url: str | None, model: str) -> list[str]:
     """The names under which `[limits]` may speak of a model: its endpoint's, its vendor's ("anthropic:..."), its own."""
     endpoint = base_url or DEFAULT_ENDPOINTS.get(provider)
-    vendor = model.partition(":")[0] if provider == "any" else None
+    vendor = model.partition(":")[0] if provider == "any-llm" else None
     return [name.rstrip("/") for name in (endpoint, vendor, model) if name]

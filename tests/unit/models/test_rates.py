@@ -116,8 +116,8 @@ def test_a_pace_lasts_over_event_loops() -> None:
         ("openai", "http://there/v1", "m", []),
         ("openai", "http://here/v1", "large", ["http://here/v1", "large"]),
         ("openai", None, "m", ["https://api.openai.com/v1"]),
-        ("any", None, "anthropic:some", ["anthropic"]),
-        ("any", "http://here/v1", "anthropic:some", ["http://here/v1", "anthropic"]),
+        ("any-llm", None, "anthropic:some", ["anthropic"]),
+        ("any-llm", "http://here/v1", "anthropic:some", ["http://here/v1", "anthropic"]),
     ],
 )
 def test_limits_hold_for_an_endpoint_a_vendor_or_a_model(
