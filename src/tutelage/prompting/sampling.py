@@ -186,6 +186,11 @@ def build_self_consistency(name: str, settings: SelfConsistencySettings, project
 def build_best_of_n(name: str, settings: BestOfNSettings, project: Project) -> BestOfN:
     """As `build_self_consistency`; raises TaskFileError where `by` lacks what it needs, UnknownName for a scorer."""
     scorer, judge = _scorer(name, settings), _judge(name, settings, project)
+    if settings.by == "logprob" and not settings_of(name, "of", settings.of, project).logprobs:
+        raise TaskFileError(
+            f'[candidates.{name}]: by = "logprob" needs probabilities, and {settings.of!r} has logprobs = false. '
+            'Set logprobs = true there, or by = "scorer" or "verifier".'
+        )
     asked, verifier = _asked(name, settings, project), None
     if judge is not None:
         shared = asked.model if settings.verifier == settings.of else None

@@ -6,12 +6,14 @@ A scorer is a function of the task, the input and the answer. Other packages add
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from tutelage.registry import Table
 from tutelage.tasks import Task
 from tutelage.tasks.matching import find
+from tutelage.tasks.normalise import Key, number
 from tutelage.types import Input, Value
 
 Scorer: TypeAlias = Callable[[Task, Input, Value], float]
@@ -27,9 +29,14 @@ SCORERS = Table(
 
 
 def grounded(task: Task, input: Input, value: Value) -> float:
-    """The share of the answer's strings and numbers that occur in the input as whole words; 1 for an answer without any."""
+    """The share of the answer's strings and numbers that occur in the input; 1 for an answer without any.
+
+    A string occurs as whole words, a number in any spelling ("12.50", "1.651,15").
+    """
     text = "\n".join(input[field] for field in task.fields)
-    found = [find(text, leaf) is not None for leaf in _leaves(value)]
+    numbers = {_number(word) for word in re.findall(r"[-+]?\d[\d.,']*(?<=\d)", text)}
+    leaves = list(_leaves(value))
+    found = [find(text, leaf) is not None if isinstance(leaf, str) else leaf in numbers for leaf in leaves]
     return sum(found) / len(found) if found else 1.0
 
 
@@ -38,7 +45,14 @@ def shorter(task: Task, input: Input, value: Value) -> float:
     return 1 / (1 + len(value if isinstance(value, str) else task.render(value)))
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _number(word: str) -> Key | None:
+    try:
+        return number(word)
+    except ValueError:
+        return None
+
+
+def _leaves(value: Any) -> Iterator[str | float]:
     if isinstance(value, dict):
         for part in value.values():
             yield from _leaves(part)
@@ -46,4 +60,4 @@ def _leaves(value: Any) -> Iterator[str]:
         for part in value:
             yield from _leaves(part)
     elif value is not None and not isinstance(value, bool) and str(value).strip():
-        yield str(value)
+        yield value

@@ -12,6 +12,7 @@ from tutelage.evaluation.confidence import Auroc, brier, calibration_error, sign
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
+from tutelage.tasks.text import TextTask
 from tutelage.types import Prediction, Value
 
 LABEL = LabelTask("tone", ("text",), "", "accuracy", labels=("happy", "sad"))
@@ -115,3 +116,12 @@ def test_fields_are_right_as_their_normalisers_see_them() -> None:
     row = trust(task, "llm", gold, predictions, [1.0, 0.5])[-1]
     assert (row.signal, row.n, row.right) == ("parts", 4, 3 / 4)
     assert row.auroc and row.auroc.value == 1.0
+
+
+@pytest.mark.parametrize(("scores", "right"), [([0.1, 0.5, 0.5, 0.9], 1 / 4), ([1.0, 1.0, 1.0, 0.2], 3 / 4)])
+def test_a_text_is_right_in_the_better_half(scores: list[float], right: float) -> None:
+    task = TextTask("title", ("text",), "")
+    predictions = [Prediction("a title", confidence) for confidence in (0.1, 0.2, 0.3, 0.4)]
+    (row,) = trust(task, "llm", ["gold"] * 4, predictions, scores)
+    assert (row.right, row.ece, row.brier) == (right, None, None)
+    assert row.auroc and row.auroc.value == (1.0 if right == 1 / 4 else 0.0)

@@ -180,6 +180,10 @@ output = 6.0
 family = "prompted"
 model = "m"
 base_url = "{url}"
+[candidates.mute]
+family = "prompted"
+model = "m"
+logprobs = false
 [candidates.words]
 family = "linear"
 [candidates.voted]
@@ -230,14 +234,15 @@ def test_it_is_hosted_where_the_candidate_that_is_asked_is(tmp_path: Path) -> No
     [
         (
             'of = "odd"',
-            "[candidates.odd]: of = 'odd' is the candidate itself. Name a candidate of family 'prompted': llm.",
+            "[candidates.odd]: of = 'odd' is the candidate itself. Name a candidate of family 'prompted': llm, mute.",
         ),
-        ('of = "lm"', "[candidates.odd]: of = 'lm' is no candidate. Name a candidate of family 'prompted': llm."),
+        ('of = "lm"', "[candidates.odd]: of = 'lm' is no candidate. Name a candidate of family 'prompted': llm, mute."),
         ('of = "words"', "[candidates.odd]: of = 'words' is of family 'linear'. Name a candidate of family"),
         ('of = "voted"', "of = 'voted' is of family 'self-consistency'."),
         ('of = "llm"\nby = "scorer"', 'by = "scorer" needs a scorer. Set: scorer = one of grounded, shorter.'),
         ('of = "llm"\nby = "verifier"', 'by = "verifier" needs a verifier.'),
         ('of = "llm"\nby = "verifier"\nverifier = "words"', "verifier = 'words' is of family 'linear'."),
+        ('of = "mute"', "by = \"logprob\" needs probabilities, and 'mute' has logprobs = false."),
         ('of = "llm"\nby = "luck"', "by: input should be 'logprob', 'scorer' or 'verifier'"),
         ('of = "llm"\ntemperature = 0', "temperature: input should be greater than 0"),
         ("draws = 5", "of: field required"),
