@@ -18,7 +18,7 @@ INPUT = {"title": "Invoice 7", "text": "Mrs. Finch  paid 12.50 for tea."}
         (["mrs. finch", "Tom"], 1 / 2),
         (
             {"who": "Mrs. Finch", "total": 12.50, "number": 7, "paid": True, "due": None, "lines": ["tea", "milk"]},
-            3 / 5,
+            4 / 5,
         ),
         ("paid 12.50", 1.0),
         ([], 1.0),
