@@ -41,7 +41,7 @@ MODELS = {
     "qwen2.5-coder-0.5b": "qwen2.5-coder-0.5b/qwen2.5-coder-0.5b-instruct.q4_k_m.gguf",
 }
 WAYS: tuple[Structured, ...] = ("schema", "json", "tool", "none")
-UNBOUND = 25
+UNBOUND = 20
 """Ways that promise less are tried on fewer inputs: they are there for comparison."""
 
 STRING = '{ type = ["string", "null"], maxLength = 60 }'
@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for answers; used again, it goes on")
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--datasets", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--threads", type=int, help="of llama.cpp (default: all cores; 1 on a busy machine)")
     chosen = parser.parse_args()
     body = [teacher_check(chosen.work)] if "invoices" in chosen.datasets else []
@@ -115,7 +116,7 @@ def main() -> int:
         )
         body += [f"\n{dataset} test:\n", head]
         for model in chosen.models:
-            for way in WAYS:
+            for way in chosen.ways:
                 n = chosen.n if way == "schema" else min(chosen.n, UNBOUND)
                 body.append(asyncio.run(one_line(dataset, model, way, n, chosen)))
     write_log(f"structured: are answers valid? {', '.join(chosen.models)}", "\n".join(body))
