@@ -26,6 +26,8 @@ MAX_LENGTH = 200
 
 _KEPT = ("description", "pattern", "format", "minLength", "maxLength", "minItems", "maxItems")
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_FORMATS = ("date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
+"""Those that strict modes take; others are for people."""
 _TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -151,6 +153,8 @@ class Field:
 def _asked(schema: dict[str, Any]) -> dict[str, Any]:
     kind = schema["type"]
     asked = {"type": kind} | {key: schema[key] for key in (*_KEPT, *_BOUNDS, "enum") if key in schema}
+    if asked.get("format") not in _FORMATS:
+        asked.pop("format", None)
     if kind == "array":
         asked["items"] = _asked(schema["items"])
         asked.setdefault("maxItems", MAX_ITEMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -49,9 +48,11 @@ def read_schema(schema: Mapping[str, Any], normalisers: Mapping[str, str]) -> tu
     try:
         Draft202012Validator.check_schema(dict(schema))
     except SchemaError as error:
-        worst = best_match([error]) or error
         place = ".".join(str(part) for part in error.absolute_path)
-        raise TaskFileError(f"[schema] {place}: {short(worst.instance)} cannot stand here: {worst.message}.") from None
+        message = f"{short(error.instance)} is no type. Known: {', '.join(_BY_TYPE)}"
+        if error.absolute_path and error.absolute_path[-1] != "type":
+            message = error.message
+        raise TaskFileError(f"[schema] {place}: {message}.") from None
     _check_keys(schema, _TOP, "")
     properties, required = schema.get("properties"), schema.get("required", [])
     if schema.get("type", "object") != "object" or not properties:
@@ -142,11 +143,7 @@ def _check_bounds(one: Mapping[str, Any], name: str) -> None:
 
 
 def _check_values(one: Mapping[str, Any], name: str) -> None:
-    """Raises TaskFileError for a pattern that is none, and for values of an enum that the rest of the schema refuses."""
-    try:
-        re.compile(one.get("pattern", ""))
-    except re.error as error:
-        raise TaskFileError(f"[schema] {name}: pattern = {one['pattern']!r} is no pattern: {error}.") from None
+    """Raises TaskFileError for values of an enum, or a default, that the rest of the schema refuses."""
     rest = Draft202012Validator({key: value for key, value in one.items() if key != "enum"})
     values = one.get("enum")
     if values == []:

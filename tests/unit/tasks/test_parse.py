@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tutelage.errors import AnswerError, TaskFileError, UnknownName
 from tutelage.tasks import OUTPUTS
-from tutelage.tasks.base import Settled
+from tutelage.tasks.base import Settled, read_json
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.strings import StringsTask
 
@@ -83,6 +83,63 @@ def test_what_is_not_a_list_says_why(answer: str, reason: str) -> None:
     with pytest.raises(AnswerError, match=reason) as caught:
         NAMES.parse(answer)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"a": {"b": 1}',
+        '{"a": "a brace }',
+        '{"a": ["a bracket ]"',
+        '{"a": tru',
+        '{"a": 1.',
+        '{"a":',
+        "[1, 2",
+        '```json\n{"a": 1',
+        'Here it is:\n```json\n{"a": [1,',
+    ],
+)
+def test_json_that_is_cut_off_is_told_from_json_that_is_wrong(answer: str) -> None:
+    with pytest.raises(AnswerError, match=r"The answer is cut off: it ends with .* Allow more output tokens"):
+        read_json(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ('```json\n{"a": 1}\n```', {"a": 1}),
+        ('Sure:\n```json\n{"a": 1}\n```\nDone.', {"a": 1}),
+        ('Sure: {"a": {"b": "}"}} as asked.', {"a": {"b": "}"}}),
+        ('{"a": 1} I am sure.', {"a": 1}),
+        ("{'a': 1}", None),
+        ("[1, 2}", None),
+        ('{"a" 1}', None),
+        ("a {b} c", None),
+        ("plain", None),
+        ("12", 12),
+    ],
+)
+def test_json_is_found_in_what_models_write(answer: str, value: object) -> None:
+    assert read_json(answer) == value
+
+
+@pytest.mark.parametrize("answer", ['{"a": NaN}', "[Infinity]", 'So: {"a": -Infinity}'])
+def test_numbers_that_json_has_not_are_refused(answer: str) -> None:
+    with pytest.raises(
+        AnswerError, match=r"^-?(NaN|Infinity) is not JSON. Write a number, or null where there is none.$"
+    ):
+        read_json(answer)
+
+
+@given(
+    st.recursive(st.none() | st.integers() | texts, lambda part: st.dictionaries(texts, part, min_size=1)), st.data()
+)
+def test_any_object_cut_anywhere_is_cut_off(value: object, data: st.DataObject) -> None:
+    text = json.dumps({"a": value})
+    assert read_json(text) == {"a": value}
+    with pytest.raises(AnswerError, match="cut off"):
+        read_json(text[: data.draw(st.integers(1, len(text) - 1))])
 
 
 def test_grounded_strings_are_told_from_invented_ones() -> None:
