@@ -8,21 +8,21 @@ from typing import ClassVar
 
 from tutelage.prompting.selectors.ranked import RankedShots, Use
 from tutelage.prompting.selectors.vectors import NearestShots
-from tutelage.prompting.selectors.words import JaccardShots
+from tutelage.prompting.selectors.words import Bm25Shots
 from tutelage.types import Input
 
 
 class BalancedShots(RankedShots):
     """The nearest example of each label, nearest labels first; then the second of each, and so on.
 
-    Near is what `nearest` means by it where there is an encoder, else what `jaccard` does.
+    Near is what `nearest` means by it where there is an encoder, else what `bm25` does.
     """
 
     uses_encoder: ClassVar[Use] = "optional"
     outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
 
     def prepare(self) -> None:
-        kind = JaccardShots if self.encoder is None else NearestShots
+        kind = Bm25Shots if self.encoder is None else NearestShots
         self._nearest = kind(self.pool.task, self.pool.examples, self.options, self.encoder)
         self._nearest.prepare()
         self._labels = [_labels(one.value) for one in self.pool.examples]

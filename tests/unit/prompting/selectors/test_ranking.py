@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.letters import Letters, pool_of, texts_of
 
@@ -37,6 +37,7 @@ def by_score(texts: Sequence[str], scores: Sequence[float]) -> list[str]:
     return [text for _, text in sorted(zip(scores, texts, strict=True), key=lambda pair: -pair[0])]
 
 
+@settings(max_examples=40)
 @given(sentences)
 def test_jaccard_is_shared_words_over_all_words(found: list[list[str]]) -> None:
     asked = {"ab", "cd", "zz"}
@@ -45,6 +46,7 @@ def test_jaccard_is_shared_words_over_all_words(found: list[list[str]]) -> None:
     assert ranked("jaccard", texts, "ab cd zz!") == by_score(texts, scores)
 
 
+@settings(max_examples=40)
 @given(sentences)
 def test_bm25_is_the_formula(found: list[list[str]]) -> None:
     asked, mean = ["ab", "cd", "cd", "zz"], sum(map(len, found)) / len(found)
@@ -112,6 +114,7 @@ def test_mmr_takes_the_nearest_and_then_what_is_unlike_it() -> None:
 
 
 @pytest.mark.parametrize("encoder", [None, Letters()])
+@settings(max_examples=40)
 @given(
     labels=st.lists(st.sampled_from("abc"), min_size=1, max_size=30), shots=st.integers(1, 8), seed=st.integers(0, 99)
 )
