@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from tutelage.cli.entry import main
 from tutelage.cli.init import IGNORED, task_text
 from tutelage.project import open_project
+from tutelage.tasks import OUTPUTS
 from tutelage.tasks.file import TaskFile, validated
 from tutelage.tasks.label import LabelTask
+from tutelage.tasks.labels import LabelsTask
+from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
 
 
@@ -49,6 +53,32 @@ def test_a_project_of_grounded_strings(tmp_path: Path, capsys: pytest.CaptureFix
     assert isinstance(task, StringsTask)
     assert task.grounded and task.fields == ("title", "body")
     assert '# family = "tagger"' in (folder / "task.toml").read_text()
+
+
+def test_a_project_of_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "letters"
+    assert run("init", folder, "--output", "record") == 0
+    out = capsys.readouterr().out
+    assert "write the fields and the instructions" in out and "--label fields when" in out
+    task = open_project(folder).task
+    assert isinstance(task, RecordTask) and task.metric == "field_f1"
+    names = ["title", "date", "amount", "kind", "urgent", "topics"]
+    assert [one.name for one in task.answer_fields] == names
+    assert [one.name for one in task.answer_fields if one.required] == ["title"]
+
+
+def test_a_project_of_label_sets(tmp_path: Path) -> None:
+    assert run("init", tmp_path / "t", "--output", "labels", "--labels", "a,b") == 0
+    task = open_project(tmp_path / "t").task
+    assert isinstance(task, LabelsTask) and (task.labels, task.metric) == (("a", "b"), "f1")
+
+
+@pytest.mark.parametrize("output", OUTPUTS.rows())
+def test_the_metrics_in_the_comment_are_the_tasks_own(output: str) -> None:
+    text = task_text("t", output, ["text"], ["a", "b"], False)
+    task = validated(TaskFile, tomllib.loads(text), "task.toml").task()
+    known = re.search(r"Known: (.*)\.\nmetric", text)
+    assert known and set(known[1].split(", ")) <= set(task.metrics)
 
 
 def test_labels_from_a_file_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +175,7 @@ def test_any_labels_can_be_written(labels: list[str]) -> None:
     assert isinstance(task, LabelTask) and list(task.labels) == labels
 
 
-@pytest.mark.parametrize(("output", "grounded"), [("label", False), ("strings", False), ("strings", True)])
+@pytest.mark.parametrize(("output", "grounded"), [*((output, False) for output in OUTPUTS.rows()), ("strings", True)])
 def test_what_is_commented_out_works_when_it_is_not(tmp_path: Path, output: str, grounded: bool) -> None:
     text = task_text("t", output, ["text"], ["a", "b"], grounded)
     lines = text.splitlines()
@@ -155,4 +185,6 @@ def test_what_is_commented_out_works_when_it_is_not(tmp_path: Path, output: str,
             lines[at] = line.removeprefix("# ")
     file = validated(TaskFile, tomllib.loads("\n".join(lines)), "task.toml")
     assert file.prices["gpt-5-mini"].output == 2.0 and file.hardware.name == "my server"
-    assert len(file.candidates) == {"label": 3, "strings": 1}[output] + 2 * grounded
+    assert len(file.candidates) == (3 if output == "label" else 1) + 2 * grounded
+    assert (file.normalisers is not None) == (output == "record")
+    file.task()

@@ -48,6 +48,46 @@ def test_macro_f1_of_a_resample_is_that_of_the_drawn_examples(pairs: list[tuple[
     assert macro_f1(TASK, [g for g, _ in pairs], [p for _, p in pairs])(draws) == pytest.approx(expected)
 
 
+SETS = st.lists(
+    st.tuples(st.lists(CLASSES, unique=True), st.none() | st.lists(CLASSES, unique=True)), min_size=1, max_size=30
+)
+
+
+@given(SETS)
+def test_metrics_of_label_sets_are_scikit_learns(pairs: list[tuple[list[str], list[str] | None]]) -> None:
+    gold: list[Value] = [g for g, _ in pairs]
+    found: list[Value | None] = [p or [] for _, p in pairs]
+    names = ["a", "b", "c", "déjà vu"]
+    true, guessed = ([[name in (one or []) for name in names] for one in side] for side in (gold, found))
+    for name, average in (("micro_f1", "micro"), ("f1", "samples")):
+        expected = f1_score(np.array(true), np.array(guessed), average=average, zero_division=1.0)
+        assert whole(METRICS.load(name)(TASK, gold, found), len(gold)) == pytest.approx(expected)
+    occurring = [at for at, name in enumerate(names) if any(name in (one or []) for one in (*gold, *found))]
+    expected = f1_score(np.array(true), np.array(guessed), labels=occurring, average="macro") if occurring else 1.0
+    assert whole(macro_f1(TASK, gold, found), len(gold)) == pytest.approx(expected)
+    exact = METRICS.load("exact_match")(TASK, gold, found)
+    assert whole(exact, len(gold)) == pytest.approx(accuracy_score(np.array(true), np.array(guessed)))
+
+
+@given(SETS, st.integers(0, 2**32 - 1))
+def test_micro_and_macro_f1_of_a_resample_are_those_of_the_drawn_examples(
+    pairs: list[tuple[list[str], list[str] | None]], seed: int
+) -> None:
+    draws = np.random.default_rng(seed).integers(0, len(pairs), (3, len(pairs)))
+    for name in ("micro_f1", "macro_f1"):
+        metric = METRICS.load(name)
+        statistic = metric(TASK, [g for g, _ in pairs], [p for _, p in pairs])
+        expected = [
+            whole(metric(TASK, [pairs[at][0] for at in row], [pairs[at][1] for at in row]), len(row)) for row in draws
+        ]
+        assert statistic(draws) == pytest.approx(expected)
+
+
+def test_a_failed_set_of_labels_names_no_label() -> None:
+    assert scores("micro_f1", ["a"], None) == scores("macro_f1", ["a"], None) == scores("f1", [], None) == 0.0
+    assert whole(METRICS.load("micro_f1")(TASK, [["a"], ["b"]], [["a"], None]), 2) == pytest.approx(2 / 3)
+
+
 def test_a_class_that_only_a_failure_missed_scores_zero() -> None:
     assert whole(macro_f1(TASK, ["a", "b"], ["a", None]), 2) == pytest.approx(0.5)
     assert whole(accuracy(TASK, ["a", "b"], ["a", None]), 2) == pytest.approx(0.5)

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from tutelage.errors import AnswerError
 from tutelage.tasks.record import RecordTask
+from tutelage.types import Value
 
 INVOICE = RecordTask(
     "invoice",
@@ -34,14 +35,21 @@ INVOICE = RecordTask(
 EMPTY = dict.fromkeys(one.name for one in INVOICE.answer_fields)
 
 
-def settled(answer: Any) -> tuple[Any, str | None, str | None]:
-    value, problem, note = INVOICE.settle(INVOICE.parse(json.dumps(answer)), {"text": ""})
-    assert isinstance(value, dict)
+def settle(task: RecordTask, value: Value) -> tuple[dict[str, Any], str | None, str | None]:
+    settled = task.settle(value, {"text": ""})
+    assert isinstance(settled.value, dict)
+    return settled.value, settled.problem, settled.note
+
+
+def settled(answer: Any) -> tuple[dict[str, Any], str | None, str | None]:
+    """What is kept of an answer, without what is absent."""
+    value, problem, note = settle(INVOICE, INVOICE.parse(json.dumps(answer)))
     return {name: one for name, one in value.items() if one is not None}, problem, note
 
 
 def test_a_record_has_every_field_in_the_schemas_order() -> None:
     value = INVOICE.canonical({"paid": False, "total": 3.0, "vendor": " Acme ", "other": 1})
+    assert isinstance(value, dict)
     assert list(value.items()) == list((EMPTY | {"vendor": "Acme", "total": 3, "paid": False}).items())
 
 
@@ -129,11 +137,11 @@ def test_what_is_no_record_says_why(answer: str, reason: str) -> None:
 
 def test_nothing_found_is_an_answer() -> None:
     task = RecordTask("t", ("text",), "", answer_schema={"properties": {"a": {"type": "string"}}})
-    assert task.settle(task.parse("{}"), {}) == ({"a": None}, None, None)
+    assert settle(task, task.parse("{}")) == ({"a": None}, None, None)
 
 
 def test_numbers_that_are_none_are_absent_in_tables_and_do_not_fit_elsewhere() -> None:
-    value, problem, _ = INVOICE.settle(INVOICE.canonical({"vendor": "V", "total": math.nan, "pages": math.inf}), {})
+    value, problem, _ = settle(INVOICE, INVOICE.canonical({"vendor": "V", "total": math.nan, "pages": math.inf}))
     assert value == EMPTY | {"vendor": "V"} and problem is not None and "total" not in problem
 
 
@@ -185,14 +193,14 @@ def test_any_record_of_any_schema_survives_render_and_parse(data: st.DataObject)
     given = {name: data.draw(values(schema) | st.none()) for name, schema in properties.items()}
     value = task.canonical(given)
     assert task.parse(task.render(value)) == task.canonical(value) == value
-    kept, problem, _ = task.settle(value, {"text": ""})
+    kept, problem, _ = settle(task, value)
     assert list(kept) == list(properties) and task.settle(kept, {"text": ""}).value == kept
     assert (problem is None) == all(kept[name] is not None for name in required)
     if problem is None:
         longest = max((len(one) for one in kept.values() if isinstance(one, str)), default=0)
         assert longest > 200 or Draft202012Validator(task.schema()).is_valid(kept)
     for one in task.answer_fields:
-        written = given[one.name] if isinstance(given[one.name], list) else [given[one.name]]
+        written: list[Any] = given[one.name] if isinstance(given[one.name], list) else [given[one.name]]
         blank = any(item is None or not str(item).strip() for item in written)
         assert blank or problem or one.keys(kept[one.name]) == one.keys(given[one.name])
 
@@ -205,4 +213,4 @@ def test_any_answer_is_read_or_says_why_not(text: str) -> None:
         assert len(str(error)) < 400
     else:
         assert INVOICE.canonical(value) == value
-        assert Draft202012Validator(INVOICE.schema()).is_valid(INVOICE.settle(value, {}).value | {"vendor": "V"})
+        assert Draft202012Validator(INVOICE.schema()).is_valid(settle(INVOICE, value)[0] | {"vendor": "V"})
