@@ -16,6 +16,7 @@ import pytest
 from tutelage.cli.entry import VERBS, cli
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
+from tutelage.prompting.selectors import SELECTORS
 from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, TaskFile
 from tutelage.tasks.matching import find, normal
 
@@ -44,6 +45,11 @@ def test_every_key_of_the_task_file_is_documented(model: type) -> None:
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert [metric for metric in METRICS.rows() if f"`{metric}`" not in page] == []
+
+
+def test_every_shot_selector_is_documented() -> None:
+    page = (ROOT / "docs" / "shots.md").read_text(encoding="utf-8")
+    assert [selector for selector in SELECTORS.rows() if f"`{selector}`" not in page] == []
 
 
 def commands() -> list[tuple[str, str]]:

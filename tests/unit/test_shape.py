@@ -17,12 +17,13 @@ from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
 from tutelage.models import PROVIDERS
 from tutelage.prompting.scorers import SCORERS
+from tutelage.prompting.selectors import SELECTORS
 from tutelage.registry import EXTRAS, Family, Table
 from tutelage.tasks import OUTPUTS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, OUTPUTS, PROVIDERS, SCORERS]
+TABLES = [FAMILIES, METRICS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 

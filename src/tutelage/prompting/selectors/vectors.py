@@ -44,21 +44,26 @@ class MmrShots(NearestShots):
     """The method's lambda: at 1 this is `nearest`."""
     among: ClassVar[int] = 10
     """How many times the number of shots is looked at."""
+    most: ClassVar[int] = 100
+    """Shots chosen so; any more are the nearest of the rest, since each one compares all others again."""
 
     def rank(self, input: Input, count: int, without: Collection[int]) -> list[int]:
-        near = self.index.search(self.vector(input), self.among * count + len(without))
+        looked_at = max(count, self.among * min(count, self.most))
+        near = self.index.search(self.vector(input), looked_at + len(without))
         kept = np.array([number not in without for number in near.numbers[0].tolist()], bool)
         numbers, relevance = near.numbers[0][kept], near.scores[0][kept]
         vectors, alike = self.index.vectors[numbers], np.full(len(numbers), -np.inf, np.float32)
         chosen: list[int] = []
         worth = self.weight * relevance
-        while len(chosen) < min(count, len(numbers)):
+        while len(chosen) < min(count, len(numbers), self.most):
             place = int(np.argmax(np.round(worth, DECIMALS)))
             chosen.append(place)
             alike = np.maximum(alike, vectors @ vectors[place])
             worth = self.weight * relevance - (1 - self.weight) * alike
             worth[chosen] = -np.inf
-        return [int(numbers[place]) for place in chosen]
+        rest = np.setdiff1d(np.arange(len(numbers)), chosen)
+        places = np.concatenate([np.array(chosen, np.int64), rest])[:count]
+        return [int(number) for number in numbers[places]]
 
     def own_facts(self) -> object:
         return {"lambda": self.weight, "among": self.among}

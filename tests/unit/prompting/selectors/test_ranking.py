@@ -137,3 +137,16 @@ def test_balanced_prefers_an_example_that_brings_a_new_label_of_several() -> Non
     pool = [Labelled(Example(text, {"text": text}, "train"), value, "import") for text, value in many]
     selector = BalancedShots(TASK, pool, ShotOptions(selector="balanced", shots=3), None)
     assert texts_of(selector.select({"text": "ab cd !"})) == ["ab yy xx", "ab zz", "ab cd"]
+
+
+def test_mmr_chooses_many_shots_by_marginal_relevance_and_the_rest_by_relevance() -> None:
+    pool = pool_of(*((f"{'a' * number}b", "a") for number in range(1, 40)))
+
+    class Few(MmrShots):
+        most = 2
+
+    options = ShotOptions(selector="mmr", shots=30)
+    few, nearest = (kind(TASK, pool, options, Letters()).select({"text": "aab!"})[::-1] for kind in (Few, NearestShots))
+    assert few[0] == nearest[0]
+    assert len(few) == len({shot.example.id for shot in few}) == 30
+    assert few[2:] == [shot for shot in nearest if shot not in few[:2]][:28]
