@@ -41,6 +41,7 @@ class Family:
     `student` is then the class to train, else None. `fingerprint(name, settings, project)` returns what, besides the
     settings, decides the answers (a file's hash, a model's size), so that stored predictions are never stale.
     `hosted(name, settings, project)` says whether somebody else's machine answers; without it `settings.hosted` does.
+    `version(name, settings, project)` describes the prompt it asks with (a `prompting.versions.Version`), if it has one.
     """
 
     role: Role
@@ -49,6 +50,7 @@ class Family:
     fingerprint: Callable[..., object]
     student: type[Any] | None = None
     hosted: Callable[..., bool] | None = None
+    version: Callable[..., Any] | None = None
 
 
 def load(path: str, needed_by: str = "") -> Any:

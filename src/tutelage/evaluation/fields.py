@@ -85,6 +85,16 @@ def token_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     return Mean(np.asarray(means))
 
 
+def field_matches(task: Task, gold: Sequence[Value], predicted: Answers) -> dict[str, Mean]:
+    """For each field of a record whether it is right, null for null included; none for other output kinds."""
+    if task.output != "record":
+        return {}
+    exact = _exact(_counted(task, gold, predicted))
+    return {
+        one.name: Mean(exact[:, at].astype(np.float64)) for at, one in enumerate(cast("RecordTask", task).answer_fields)
+    }
+
+
 def field_scores(task: Task, gold: Sequence[Value], predicted: Answers) -> Mapping[str, FieldScore]:
     """The figures of each field of a record, by name in the schema's order; none for other output kinds."""
     if task.output != "record":

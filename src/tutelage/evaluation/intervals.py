@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -57,6 +58,15 @@ def difference(ours: Statistic, theirs: Statistic, n: int, *, seed: int = 0, con
     if low == high and value != 0:
         low, high = (2 * end - 1 for end in _binomial((value + 1) / 2, n, confidence))
     return Estimate(value, low, high)
+
+
+def independent(ours: Estimate, theirs: Estimate) -> Estimate:
+    """`ours` minus `theirs`, estimated on different examples; the interval by squaring and adding the distances of both
+    to their ends (Newcombe 1998; Zou & Donner 2008, MOVER)."""
+    value = ours.value - theirs.value
+    down = math.hypot(ours.value - ours.low, theirs.high - theirs.value)
+    up = math.hypot(ours.high - ours.value, theirs.value - theirs.low)
+    return Estimate(value, value - down, value + up)
 
 
 def _binomial(value: float, n: int, confidence: float) -> tuple[float, float]:

@@ -19,12 +19,14 @@ SLOW = frozenset({"bertscore_precision", "bertscore_recall", "bertscore_f1"})
 
 def statistics(project: Project, split: Split, gold: Sequence[Value], predicted: Answers) -> dict[str, Statistic]:
     """The metrics of the project's task by name, the default first."""
-    found: dict[str, Statistic] = {}
-    for name in project.task.metrics:
-        if name in SLOW:
-            found[name] = _remembered(project, split, name, gold, predicted)
-        else:
-            found[name] = METRICS.load(name)(project.task, gold, predicted)
+    return {name: statistic(project, split, name, gold, predicted) for name in project.task.metrics}
+
+
+def statistic(project: Project, split: Split, name: str, gold: Sequence[Value], predicted: Answers) -> Statistic:
+    """One metric of the project's task."""
+    if name in SLOW:
+        return _remembered(project, split, name, gold, predicted)
+    found: Statistic = METRICS.load(name)(project.task, gold, predicted)
     return found
 
 

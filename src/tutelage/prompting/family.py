@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 from tutelage.errors import TaskFileError
 from tutelage.models import ChatModel, ModelSettings
@@ -15,6 +16,7 @@ from tutelage.prompting.selectors import Selector, build_selector
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
+from tutelage.prompting.versions import Unasked, Version, register, version_of
 from tutelage.registry import Family, load
 from tutelage.tasks import Task
 from tutelage.types import Labelled
@@ -32,8 +34,30 @@ TEMPLATE_FILES = (".jinja", ".txt", ".md")
 
 
 def build_prompted(name: str, settings: PromptedSettings, project: Project) -> Prompted:
-    """The candidate, ready to ask. Raises UsageError for a missing key, DataError for a missing model file."""
+    """The candidate, ready to ask; its version is kept. Raises UsageError for a missing key, DataError for a missing file."""
+    asked = ready(name, settings, project)
+    register(project, name, asked)
+    return asked
+
+
+def ready(name: str, settings: PromptedSettings, project: Project) -> Prompted:
+    """As `build_prompted`, for a part of another candidate, which keeps a version of its own."""
     return prompted_for(project.task, name, settings, project, selector(settings, project))
+
+
+def unasked(name: str, settings: PromptedSettings, project: Project) -> Prompted:
+    """As `ready` over a model that answers nothing: it needs no key, and no model file is opened."""
+    return prompted_for(project.task, name, settings, project, selector(settings, project), nobody(settings))
+
+
+def nobody(settings: PromptedSettings) -> Unasked:
+    """A model by the name that the model of `settings` has."""
+    return Unasked(Path(settings.model).stem if settings.provider == "gguf" else settings.model)
+
+
+def describe_prompted(name: str, settings: PromptedSettings, project: Project) -> Version:
+    """The candidate's prompt as it is now, whether or not anybody can be asked. Raises as templates and selectors do."""
+    return version_of(unasked(name, settings, project))
 
 
 def with_templates(settings: PromptedSettings, project: Project) -> PromptedSettings:
@@ -53,12 +77,17 @@ def _read(name: str, given: str | None, project: Project) -> str | None:
 
 
 def prompted_for(
-    task: Task, name: str, settings: PromptedSettings, project: Project, shots: Selector | None = None
+    task: Task,
+    name: str,
+    settings: PromptedSettings,
+    project: Project,
+    shots: Selector | None = None,
+    model: ChatModel | None = None,
 ) -> Prompted:
-    """The model of `settings` asked to do `task`, which need not be the project's (a judge's is not)."""
+    """The model of `settings`, or `model`, asked to do `task`, which need not be the project's (a judge's is not)."""
     settings = with_templates(settings, project)
     price = project.file.prices.get(settings.model)
-    return Prompted(model_of(settings, project), task, settings, name=name, selector=shots, price=price)
+    return Prompted(model or model_of(settings, project), task, settings, name=name, selector=shots, price=price)
 
 
 def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
@@ -80,12 +109,21 @@ def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
 
 
 def fingerprint_prompted(_name: str, settings: PromptedSettings, project: Project) -> object:
-    """What decides the answers besides the settings: the prompt with its shots, and the size of a local file."""
-    file = project.path(settings.model)
-    size = file.stat().st_size if settings.provider != "openai" and file.is_file() else None
+    """What decides the answers besides the settings, see `prompt_facts`."""
+    return prompt_facts(project.task, settings, project)
+
+
+def prompt_facts(task: Task, settings: PromptedSettings, project: Project) -> object:
+    """What decides the answers to `task` besides the settings: the prompt with its shots, and the size of a local file."""
     settings = with_templates(settings, project)
-    form, shots = form_of(project.task, settings), selector(settings, project) or FixedShots(())
-    return [Template(form, shots, settings.system, settings.user).facts(), size]
+    form, shots = form_of(task, settings), selector(settings, project) or FixedShots(())
+    return [Template(form, shots, settings.system, settings.user).facts(), file_size(settings, project)]
+
+
+def file_size(settings: PromptedSettings, project: Project) -> int | None:
+    """Bytes of the model's file; None for one that somebody else runs."""
+    file = project.path(settings.model)
+    return file.stat().st_size if settings.provider != "openai" and file.is_file() else None
 
 
 def selector(settings: PromptedSettings, project: Project) -> Selector | None:
@@ -95,18 +133,18 @@ def selector(settings: PromptedSettings, project: Project) -> Selector | None:
     encoder = None
     if settings.base:
         encoder = load(STORED_ENCODER)(settings.base, project.path, project.artefacts / "encoders", settings.threads)
-    return build_selector(project.task, _pool(settings, project), settings.shot_options, encoder)
+    return build_selector(project.task, pool(settings, project), settings.shot_options, encoder)
 
 
-def _pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
+def pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
     """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL."""
     wanted = settings.shots if settings.selector == "fixed" else POOL
-    pool = list(islice(project.store.labels.read("train", "gold"), wanted))
-    if len(pool) < settings.shots:
-        known = {labelled.example.id for labelled in pool}
-        others = (found for found in project.store.labels.read("train", "any") if found.example.id not in known)
-        pool += islice(others, wanted - len(pool))
-    return pool
+    found = list(islice(project.store.labels.read("train", "gold"), wanted))
+    if len(found) < settings.shots:
+        known = {labelled.example.id for labelled in found}
+        others = (one for one in project.store.labels.read("train", "any") if one.example.id not in known)
+        found += islice(others, wanted - len(found))
+    return found
 
 
-FAMILY = Family("llm", PromptedSettings, build_prompted, fingerprint_prompted)
+FAMILY = Family("llm", PromptedSettings, build_prompted, fingerprint_prompted, version=describe_prompted)

@@ -9,25 +9,28 @@ draws = 5
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 
 from pydantic import Field
 
 from tutelage.errors import TaskFileError
 from tutelage.models.prices import BYTES_PER_TOKEN
 from tutelage.project import Project
-from tutelage.prompting.family import build_prompted
+from tutelage.prompting.family import nobody, ready, unasked
 from tutelage.prompting.prompted import Estimate, Prompted
 from tutelage.prompting.scorers import SCORERS, Scorer
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.several import FREE, Several, added, fingerprint_of, settings_of
 from tutelage.prompting.verifying import Verifier, build_verifier
+from tutelage.prompting.versions import Version, register, version_of
 from tutelage.prompting.voting import vote
 from tutelage.registry import Family
 from tutelage.tasks.file import Price
 from tutelage.types import Input, Prediction, Usage, canonical_json
+
+Asking: TypeAlias = Callable[[str, PromptedSettings, Project], Prompted]
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,10 @@ class BestOfN(Several):
         super().__init__(asked, draws, seed, name=name, facts=facts)
         self.scorer, self.verifier = scorer, verifier
         self._score: Scorer | None = SCORERS.load(scorer) if scorer else None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return super().content | ({"verifier": self.verifier.asked.content} if self.verifier else {})
 
     @property
     def price(self) -> Price | None:
@@ -179,27 +186,45 @@ class _Scores(NamedTuple):
 
 
 def build_self_consistency(name: str, settings: SelfConsistencySettings, project: Project) -> SelfConsistency:
-    """The candidate, ready to ask. Raises TaskFileError for an `of` that cannot be drawn from, and as `prompted`."""
-    return SelfConsistency(_asked(name, settings, project), settings.draws, settings.seed, name=name)
+    """The candidate, ready to ask; its version is kept. Raises TaskFileError for an `of` that cannot be drawn from, and as
+    `prompted`."""
+    voted = _self_consistency(name, settings, project, ready)
+    register(project, name, voted)
+    return voted
 
 
 def build_best_of_n(name: str, settings: BestOfNSettings, project: Project) -> BestOfN:
     """As `build_self_consistency`; raises TaskFileError where `by` lacks what it needs, UnknownName for a scorer."""
+    best = _best_of_n(name, settings, project, ready)
+    register(project, name, best)
+    return best
+
+
+def describe_self_consistency(name: str, settings: SelfConsistencySettings, project: Project) -> Version:
+    return version_of(_self_consistency(name, settings, project, unasked))
+
+
+def describe_best_of_n(name: str, settings: BestOfNSettings, project: Project) -> Version:
+    return version_of(_best_of_n(name, settings, project, unasked))
+
+
+def _self_consistency(name: str, settings: SelfConsistencySettings, project: Project, ask: Asking) -> SelfConsistency:
+    asked = ask(name, _drawn(name, settings, project), project)
+    return SelfConsistency(asked, settings.draws, settings.seed, name=name)
+
+
+def _best_of_n(name: str, settings: BestOfNSettings, project: Project, ask: Asking) -> BestOfN:
     scorer, judge = _scorer(name, settings), _judge(name, settings, project)
     if settings.by == "logprob" and not settings_of(name, "of", settings.of, project).logprobs:
         raise TaskFileError(
             f'[candidates.{name}]: by = "logprob" needs probabilities, and {settings.of!r} has logprobs = false. '
             'Set logprobs = true there, or by = "scorer" or "verifier".'
         )
-    asked, verifier = _asked(name, settings, project), None
+    asked, verifier = ask(name, _drawn(name, settings, project), project), None
     if judge is not None:
         shared = asked.model if settings.verifier == settings.of else None
-        verifier = build_verifier(name, judge, project, shared)
+        verifier = build_verifier(name, judge, project, nobody(judge) if ask is unasked else shared)
     return BestOfN(asked, settings.draws, settings.seed, name=name, scorer=scorer, verifier=verifier)
-
-
-def _asked(name: str, settings: SelfConsistencySettings | BestOfNSettings, project: Project) -> Prompted:
-    return build_prompted(name, _drawn(name, settings, project), project)
 
 
 def _drawn(name: str, settings: SelfConsistencySettings | BestOfNSettings, project: Project) -> PromptedSettings:
@@ -237,5 +262,12 @@ def _hosted(name: str, settings: SelfConsistencySettings | BestOfNSettings, proj
     return settings_of(name, "of", settings.of, project).hosted
 
 
-SELF_CONSISTENCY = Family("llm", SelfConsistencySettings, build_self_consistency, _fingerprint, hosted=_hosted)
-BEST_OF_N = Family("llm", BestOfNSettings, build_best_of_n, _fingerprint, hosted=_hosted)
+SELF_CONSISTENCY = Family(
+    "llm",
+    SelfConsistencySettings,
+    build_self_consistency,
+    _fingerprint,
+    hosted=_hosted,
+    version=describe_self_consistency,
+)
+BEST_OF_N = Family("llm", BestOfNSettings, build_best_of_n, _fingerprint, hosted=_hosted, version=describe_best_of_n)

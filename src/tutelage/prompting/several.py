@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import Self
+from typing import Any, Self
 
 from tutelage.errors import ModelError, TaskFileError
 from tutelage.models.chat import PerLoop
@@ -48,6 +48,11 @@ class Several(ABC):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the version in `source` is the hash of, as JSON; `of` is what is asked each time."""
+        return {"draws": self.draws, "seed": self.seed, "settled by": self._facts, "of": self.asked.content}
 
     @property
     def price(self) -> Price | None:
