@@ -41,6 +41,9 @@ MODELS = {
     "qwen2.5-coder-0.5b": "qwen2.5-coder-0.5b/qwen2.5-coder-0.5b-instruct.q4_k_m.gguf",
 }
 WAYS: tuple[Structured, ...] = ("schema", "json", "tool", "none")
+SHOTS = 3
+"""Solved examples in every prompt: without them small models fill fields that should be null with inventions."""
+
 UNBOUND = 20
 """Ways that promise less are tried on fewer inputs: they are there for comparison."""
 
@@ -60,8 +63,14 @@ INVOICE = {
     "po_number": NUMBERED,
 }
 TASKS = {
-    "invoices": (INVOICE, "Read the e-mail about an invoice and give the invoice's fields. Dates are YYYY-MM-DD."),
-    "ingredients": (dict.fromkeys(FIELDS, STRING), "Take a line of a recipe's list of ingredients apart."),
+    "invoices": (
+        INVOICE,
+        "Read the e-mail about an invoice and give the invoice's fields. Dates are YYYY-MM-DD. What it does not say is null.",
+    ),
+    "ingredients": (
+        dict.fromkeys(FIELDS, STRING),
+        "Take a line of a recipe's list of ingredients apart. What it does not say is null.",
+    ),
 }
 
 
@@ -148,7 +157,8 @@ async def one_line(dataset: str, model: str, way: Structured, n: int, chosen: ar
     work: Path = chosen.work
     examples = drawn(lines(dataset, "test"), n, SEED)
     path = settings.weights_folder().resolve() / MODELS[model]
-    project = make_project(work / dataset, task_toml(dataset), "fields", {"test": examples})
+    shown = drawn(lines(dataset, "train"), SHOTS, SEED)
+    project = make_project(work / dataset, task_toml(dataset), "fields", {"train": shown, "test": examples})
     given = PromptedSettings(
         str(path), provider="gguf", structured=way, max_tokens=320, repairs=0, threads=chosen.threads
     )
@@ -175,7 +185,7 @@ async def answered(
 ) -> list[Answered]:
     """The answers `found` earlier, and after them the model's to the other examples, kept in `file`."""
     kept = Kept(predictor.model)
-    asking = Prompted(kept, predictor.task, predictor.settings)
+    asking = Prompted(kept, predictor.task, predictor.settings, selector=predictor.selector)
     last = start = time.monotonic()
     with file.open("a", encoding="utf-8") as out:
         for at, example in enumerate(examples[len(found) :]):
