@@ -1,4 +1,4 @@
-"""A tiny random BERT with a WordPiece tokenizer, made on the fly: a base that trains in seconds and knows nothing."""
+"""Tiny random models, made on the fly, that know nothing: a BERT that trains in seconds, a Llama that writes noise."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -47,4 +47,37 @@ def make_base(folder: Path, texts: Iterable[str], *, licence: str | None = "apac
     ).save_pretrained(folder)
     if licence:
         (folder / "README.md").write_text(f"---{os.linesep}license: {licence}{os.linesep}---{os.linesep}# tiny\n")
+    return folder
+
+
+TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}<|assistant|>"
+MARKS = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+
+
+def make_causal(folder: Path, *, template: str | None = TURNS, window: int = 512, seed: int = 0) -> Path:
+    """Write a Llama of two layers and width 32 to `folder`, whose tokens are the 256 bytes, some pairs, and MARKS."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pairs = [("t", "h"), ("e", "r"), ('"', ":"), ("{", '"'), ("i", "n")]
+    names = [*MARKS, *alphabet, *("".join(pair) for pair in pairs)]
+    tokenizer = Tokenizer(models.BPE({name: at for at, name in enumerate(names)}, pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(MARKS)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=len(names) + 3,  # more than the tokenizer has, as in many real models
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=64,
+            max_position_embeddings=window,
+            eos_token_id=0,
+            initializer_range=0.3,
+        )
+        LlamaForCausalLM(config).save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=MARKS[0], pad_token=MARKS[0])
+    fast.chat_template = template
+    fast.save_pretrained(folder)
     return folder

@@ -9,6 +9,7 @@ PROVIDERS = Table(
     {
         "openai": "tutelage.models.openai:build_openai",
         "gguf": "tutelage.models.gguf:build_gguf",
+        "transformers": "tutelage.models.local:build_transformers",
         "any-llm": "tutelage.models.anyllm:build_anyllm",
     },
 )

@@ -121,8 +121,10 @@ def prompt_facts(task: Task, settings: PromptedSettings, project: Project) -> ob
 
 
 def file_size(settings: PromptedSettings, project: Project) -> int | None:
-    """Bytes of the model's file; None for one that somebody else runs."""
+    """Bytes of the model's file, or of the files in its folder; None for one that somebody else runs."""
     file = project.path(settings.model)
+    if settings.provider == "transformers" and file.is_dir():
+        return sum(part.stat().st_size for part in file.iterdir() if part.is_file())
     return file.stat().st_size if settings.provider != "openai" and file.is_file() else None
 
 

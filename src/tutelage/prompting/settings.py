@@ -63,7 +63,7 @@ class PromptedSettings:
     def hosted(self) -> bool:
         """Whether somebody else's machine answers: any endpoint that is not on this one."""
         host = urlsplit(self.base_url or "https://api.openai.com").hostname
-        return self.provider == "openai" and host not in ("127.0.0.1", "localhost", "::1")
+        return self.provider in ("openai", "any-llm") and host not in ("127.0.0.1", "localhost", "::1")
 
     @property
     def shot_options(self) -> ShotOptions:
