@@ -1,6 +1,6 @@
 """What a call costs beside the bare runtime: our own code, generation by a local file, and what a shared prefix saves.
 
-    python -m bench.calls [--model PATH.gguf]     # 2 minutes on 2 quiet cores; appends its table to bench/LOG.md
+    python -m bench.calls [--model PATH.gguf] [--threads N]     # 2 minutes on 2 quiet cores; appends its table to bench/LOG.md
 
 - Overhead: a fake endpoint in its own process; `Prompted.predict_one` and the bare AsyncOpenAI client send the same body in
   turn, the client as its documentation has it (parameters by name, which it walks through one by one) and at its fastest
@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import openai
 
@@ -44,8 +44,8 @@ from tutelage.types import Input
 
 LOG = Path(__file__).with_name("LOG.md")
 MODEL = settings.weights_folder() / "smollm2-135m" / "smollm2-135m-instruct.q4_1.gguf"
-CALLS, ROUNDS, WARM = 400, 8, 20
-CONTEXT, GENERATED, PREFIX = 2048, 128, 600
+CALLS, WARM, ROUNDS, PREFIX_ROUNDS = 400, 20, 15, 5
+CONTEXT, GENERATED, PREFIX = 1024, 48, 600
 WANTED_MS, WANTED_SHARE = 2.0, 0.9
 SENTENCE = "The old fox of the northern wood met {name} at the market and asked for the price of a lantern. "
 NAMES = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ina", "Jo")
@@ -65,7 +65,7 @@ ASKED: Mapping[str, tuple[Task, Input, str]] = {
 LIST = {
     "type": "object",
     "properties": {
-        "words": {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 24, "maxItems": 24}
+        "words": {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 12, "maxItems": 12}
     },
     "required": ["words"],
     "additionalProperties": False,
@@ -78,18 +78,24 @@ params.hostnames, params.port = ["127.0.0.1"], 0
 params.n_ctx, params.n_parallel = int(sys.argv[2]), 1
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[3])
 params.verbosity, params.ui = -1, False
-print(xllamacpp.Server(params).listening_address, flush=True)
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
 sys.stdin.read()
 """
 
-Call = Callable[[int], Awaitable[float]]
+Call: TypeAlias = Callable[[int], Awaitable[float]]
 """The n-th call; returns what is measured of it."""
+
+Written: TypeAlias = tuple[list[int], list[int]]
+"""Tokens that the bare server and ours wrote, answer by answer."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(MODEL), help="a GGUF file")
-    model = Path(parser.parse_args().model).expanduser().resolve()
+    parser.add_argument("--threads", type=int, default=cores(), help="of both servers")
+    given = parser.parse_args()
+    model = Path(given.model).expanduser().resolve()
     lines = [
         f"\n## calls, {datetime.now(UTC):%Y-%m-%d}: {cores()} cores, load average {os.getloadavg()[0]:.1f} (others included)"
     ]
@@ -105,7 +111,7 @@ def main() -> int:
         lines.append(f"| {name} | {named:.2f} | {fast:.2f} | {ours:.2f} | {ours - fast:.2f} |")
     lines += ["", f"- wanted: less than {WANTED_MS:g} ms more: {met(worst < WANTED_MS)}."]
     if model.is_file():
-        lines += asyncio.run(local(model))
+        lines += asyncio.run(local(model, given.threads))
     else:
         print(
             f"SKIPPED: there is no {model}. Fetch it with: python scripts/weights.py smollm2-135m, or give --model PATH."
@@ -154,15 +160,14 @@ async def asked(url: str, task: Task, given: Input) -> None:
     await predictor.close()
 
 
-async def local(path: Path) -> list[str]:
-    threads = cores()
+async def local(path: Path, threads: int) -> list[str]:
     chat = GgufChat(ModelSettings(model=str(path), context=CONTEXT, threads=threads))
     command = [sys.executable, "-c", BARE, str(path), str(CONTEXT), str(threads)]
     server = await asyncio.to_thread(Server.join, path, CONTEXT, threads)
     try:
         with process(command, OMP_WAIT_POLICY="PASSIVE") as address:
             async with client_of(address) as bare, client_of(server.address) as same:
-                return [*await generation(chat, bare, path.stem), *await prefix(chat, same)]
+                return [*await generation(chat, bare, f"{path.stem}, {threads} threads"), *await prefix(chat, same)]
     finally:
         await chat.close()
         await asyncio.to_thread(server.leave)
@@ -175,32 +180,42 @@ async def generation(chat: GgufChat, client: openai.AsyncOpenAI, name: str) -> l
             Params(max_tokens=GENERATED, structured="none", logprobs=True),
             {"logprobs": True},
         ),
-        "24 words by a schema": (
+        "12 words by a schema": (
             Params(max_tokens=512, schema=LIST),
             {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": LIST, "strict": True}}},
         ),
     }
     content = [f"Tell a long story about {one} and a fox." for one in NAMES]
-    lines = ["", f"| {name}, generated tokens/s | bare | ours | share |", "|---|---|---|---|"]
+    lines = [
+        "",
+        f"| {name} | bare tokens/s | ours | share | bare tokens an answer | ours |",
+        "|---|---|---|---|---|---|",
+    ]
     least = 9.9
     for kind, (params, more) in kinds.items():
+        written: Written = [], []
 
-        async def bare(n: int, more: dict[str, Any] = more, params: Params = params) -> float:
+        async def bare(
+            n: int, more: dict[str, Any] = more, params: Params = params, written: Written = written
+        ) -> float:
             start = time.perf_counter()
             messages: Any = [{"role": "user", "content": content[n % 10]}]
             answer: Any = await client.chat.completions.create(
                 model="m", messages=messages, max_tokens=params.max_tokens, temperature=0.0, **more
             )
-            return int(answer.usage.completion_tokens) / (time.perf_counter() - start)
+            written[0].append(answer.usage.completion_tokens)
+            return written[0][-1] / (time.perf_counter() - start)
 
-        async def ours(n: int, params: Params = params) -> float:
+        async def ours(n: int, params: Params = params, written: Written = written) -> float:
             start = time.perf_counter()
             reply = await chat.complete([Message("user", content[n % 10])], params)
-            return reply.usage.output_tokens / (time.perf_counter() - start)
+            written[1].append(reply.usage.output_tokens)
+            return written[1][-1] / (time.perf_counter() - start)
 
         rates = await in_turn([bare, ours], ROUNDS, 1)
         least = min(least, rates[1] / rates[0])
-        lines.append(f"| {kind} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[1] / rates[0]:.2f} |")
+        lengths = " | ".join(f"{statistics.median(one):.0f}" for one in written)
+        lines.append(f"| {kind} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[1] / rates[0]:.2f} | {lengths} |")
     return [*lines, "", f"- wanted: at least {WANTED_SHARE} of bare llama.cpp: {met(least >= WANTED_SHARE)}."]
 
 
@@ -223,12 +238,12 @@ async def prefix(chat: GgufChat, client: openai.AsyncOpenAI) -> list[str]:
 
     async def on(n: int) -> float:
         start = time.perf_counter()
-        messages = [Message("user", f"{shared} What about {NAMES[n % 10]}?")]
+        messages = [Message("user", f"{shared} What about {NAMES[(n + 5) % 10]}?")]
         reply = await chat.complete(messages, Params(max_tokens=16, structured="none"))
         cached.append(reply.usage.cached_input_tokens)
         return time.perf_counter() - start
 
-    without, with_it = await in_turn([off, on], ROUNDS, 1)
+    without, with_it = await in_turn([off, on], PREFIX_ROUNDS, 1)
     return [
         "",
         f"| prompts that share {PREFIX} tokens, 16 generated | s a call |",
