@@ -129,8 +129,13 @@ def made(chosen: argparse.Namespace) -> Project:
         chosen.work,
         head + asked,
         "label" if label else "fields",
-        {split: drawn(found, sizes[split], SEED) for split, found in splits.items()},
+        {split: mixed(drawn(found, sizes[split], SEED)) for split, found in splits.items()},
     )
+
+
+def mixed(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The examples in a seeded order: data sets are sorted by label, which would make fixed shots all alike."""
+    return random.Random(SEED).sample(examples, len(examples))
 
 
 def table(project: Project, result: Report, answered: list[Answered]) -> str:
