@@ -21,12 +21,16 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class Project:
-    """The folder, what task.toml says, and the store (opened on first use)."""
+    """The folder, what task.toml says, and the store (opened on first use).
+
+    Of a `dry` project no model is called: they are built by name alone, without their keys and files.
+    """
 
     folder: Path
     file: TaskFile
     task: Task
     database: str | None = None
+    dry: bool = False
 
     @cached_property
     def store(self) -> Store:

@@ -65,20 +65,21 @@ class Endpoint:
                 text = f"{at} limits the rate ({detail}; {asked}). Lower concurrency or wait."
                 return ModelError(text, retryable=True)
             case openai.APIStatusError():
-                return self._status(error, detail)
+                return self.status(error.status_code, error.code, error.message, detail)
             case _:
                 return ModelError(f"{at} failed for model {model!r}: {detail}")
 
-    def _status(self, error: openai.APIStatusError, detail: str) -> ModelError:
-        if error.code == "content_filter":
+    def status(self, status: int, code: str | None, message: str, detail: str) -> ModelError:
+        """An answer with an HTTP status of 400 or more; `detail` is `message` on one line."""
+        if code == "content_filter":
             return ModelError(f"The model {self.model!r} refused: the content filter stopped the prompt ({detail})")
-        if error.status_code in (400, 413) and _TOO_LONG.search(f"{error.code} {error.message}"):
+        if status in (400, 413) and _TOO_LONG.search(f"{code} {message}"):
             return ModelError(
                 f"The prompt is longer than the window of {self.model!r} ({detail}). Shorten the input, take fewer shots, "
                 "lower max_tokens, or raise context where the model runs here."
             )
-        text = f"{self.url} answered {error.status_code} for model {self.model!r}: {detail}"
-        return ModelError(text, retryable=error.status_code >= 500 or error.status_code in (408, 409))
+        text = f"{self.url} answered {status} for model {self.model!r}: {detail}"
+        return ModelError(text, retryable=status >= 500 or status in (408, 409))
 
 
 def refused_parameter(error: openai.OpenAIError, body: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, Params
 from tutelage.models.failures import Endpoint, line, refused_parameter, said
 from tutelage.models.prices import cost, estimated_prompt_tokens
 from tutelage.models.replies import Reader, malformed, sent, usage_of, warn_once
+from tutelage.types import Usage
 
 OPENAI = "https://api.openai.com/v1"
 TIMEOUT = 60.0
@@ -47,17 +48,17 @@ class OpenAIChat:
         self.endpoint = settings.base_url or OPENAI
         self.timeout = settings.timeout or TIMEOUT
         self._limits = limits or Limits()
-        self._settings = settings
+        self.settings = settings
         self._key = _key(self.endpoint, settings.api_key_env)
         self._refused: set[str] = set()
         self._bound: tuple[Params, Binding] | None = None
         self._client = PerLoop(self._connect)
         self._reader = Reader(self.endpoint, settings.model)
-        self._who = Endpoint(self.endpoint, settings.model, settings.api_key_env, self.timeout, settings.max_retries)
+        self.who = Endpoint(self.endpoint, settings.model, settings.api_key_env, self.timeout, settings.max_retries)
 
     @property
     def name(self) -> str:
-        return self._settings.model
+        return self.settings.model
 
     @property
     def limits(self) -> Limits:
@@ -66,35 +67,61 @@ class OpenAIChat:
     async def complete(self, messages: Sequence[Message], params: Params) -> Reply:
         """The reply; `usage.seconds` is the wall time of the whole call, retries included. Raises ModelError."""
         start = time.perf_counter()
-        binding = self._binding(params)
         problem = ""
         for _ in range(BODY_ATTEMPTS):
             try:
-                completion = await self._create(messages, params, binding)
+                completion = await self._create(messages, params)
             except ValueError as error:  # a body that is not JSON
                 problem = f"{type(error).__name__}: {error}"
                 continue
             if problem := malformed(completion):
                 continue
             usage = usage_of(completion, messages)
-            usage = replace(usage, dollars=cost(self._settings.price, usage), seconds=time.perf_counter() - start)
-            asked = replace(params, logprobs=False) if "logprobs" in self._refused else params
-            return self._reader.reply(completion, asked, binding, usage)
+            usage = replace(usage, dollars=cost(self.settings.price, usage), seconds=time.perf_counter() - start)
+            return self.reply(completion, params, usage)
         raise ModelError(
             f"{self.endpoint} sent {BODY_ATTEMPTS} times in a row what is no chat completion ({line(problem)}). "
             "Check that base_url names an OpenAI-compatible API.",
             retryable=True,
         )
 
+    def request(self, messages: Sequence[Message], params: Params) -> dict[str, Any]:
+        """The body of a call, without the parameters that the endpoint has refused so far. Raises ModelError as `bound`."""
+        limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
+        llama = self.settings.dialect in ("llama.cpp", "llguidance")
+        body: dict[str, Any] = {
+            "model": self.settings.model,
+            "messages": sent(messages),
+            limit: params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "top_k": params.top_k,
+            "min_p": params.min_p,
+            "stop": list(params.stop) or None,
+            "seed": params.seed,
+            "logprobs": params.logprobs or None,
+            # llama.cpp lists twenty alternatives of every token unless told otherwise, and none of any for 0.
+            "top_logprobs": 1 if params.logprobs and llama else None,
+            **self._binding(params).body,
+        }
+        if "response_format" in self._refused and "response_format" in body:
+            body["response_format"] = without_bounds(body["response_format"])
+        return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
+
+    def reply(self, completion: ChatCompletion, params: Params, usage: Usage) -> Reply:
+        """What `completion` answers to a request with `params`. Raises NoAnswer."""
+        asked = replace(params, logprobs=False) if "logprobs" in self._refused else params
+        return self._reader.reply(completion, asked, self._binding(params), usage)
+
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Exact where the endpoint counts (llama.cpp, vLLM), else an estimate. The frame of a tool is not counted."""
-        if (counter := COUNTERS.get(self._settings.dialect)) is None:
+        if (counter := COUNTERS.get(self.settings.dialect)) is None:
             return estimated_prompt_tokens(messages)
         path, key = counter
-        body = {"model": self._settings.model, "messages": sent(messages)}
+        body = {"model": self.settings.model, "messages": sent(messages)}
         try:
             url = self.endpoint.rstrip("/").removesuffix("/v1") + path
-            counted: Any = await self._client.get().post(url, body=body, cast_to=object)
+            counted: Any = await self.client.post(url, body=body, cast_to=object)
         except (openai.OpenAIError, ValueError):  # an older server, or one that is down, which the next call says
             return estimated_prompt_tokens(messages)
         found = counted.get(key) if isinstance(counted, dict) else None
@@ -104,12 +131,17 @@ class OpenAIChat:
         if client := self._client.take():
             await client.close()
 
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """The client of the running event loop."""
+        return self._client.get()
+
     def _connect(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
             api_key=self._key,
             base_url=self.endpoint,
             timeout=self.timeout,
-            max_retries=self._settings.max_retries,
+            max_retries=self.settings.max_retries,
         )
 
     def _binding(self, params: Params) -> Binding:
@@ -117,18 +149,18 @@ class OpenAIChat:
         last = self._bound
         if last and all(getattr(last[0], name) is getattr(params, name) for name in _BINDS):
             return last[1]
-        binding = bound(params, self._settings.dialect)
+        binding = bound(params, self.settings.dialect)
         self._bound = params, binding
         return binding
 
-    async def _create(self, messages: Sequence[Message], params: Params, binding: Binding) -> ChatCompletion:
+    async def _create(self, messages: Sequence[Message], params: Params) -> ChatCompletion:
         """One call, repeated while the endpoint names a parameter that can be left out."""
         while True:
-            body = self._body(messages, params, binding)
+            body = self.request(messages, params)
             try:
                 # As extra_body: the client walks typed parameters one by one, which takes milliseconds for a long schema.
-                return await self._client.get().chat.completions.create(
-                    model=self._settings.model, messages=[], extra_body=body
+                return await self.client.chat.completions.create(
+                    model=self.settings.model, messages=[], extra_body=body
                 )
             except openai.OpenAIError as error:
                 refused = refused_parameter(error, body)
@@ -145,27 +177,6 @@ class OpenAIChat:
         elif name != "max_tokens":
             warn_once(f"{self.endpoint} does not take {name!r} ({why}): answers of {self.name!r} come without it.")
 
-    def _body(self, messages: Sequence[Message], params: Params, binding: Binding) -> dict[str, Any]:
-        limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
-        llama = self._settings.dialect in ("llama.cpp", "llguidance")
-        body: dict[str, Any] = {
-            "messages": sent(messages),
-            limit: params.max_tokens,
-            "temperature": params.temperature,
-            "top_p": params.top_p,
-            "top_k": params.top_k,
-            "min_p": params.min_p,
-            "stop": list(params.stop) or None,
-            "seed": params.seed,
-            "logprobs": params.logprobs or None,
-            # llama.cpp lists twenty alternatives of every token unless told otherwise, and none of any for 0.
-            "top_logprobs": 1 if params.logprobs and llama else None,
-            **binding.body,
-        }
-        if "response_format" in self._refused and "response_format" in body:
-            body["response_format"] = without_bounds(body["response_format"])
-        return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
-
     def _explained(self, error: openai.OpenAIError, params: Params) -> ModelError:
         if params.structured == "regex" and isinstance(error, openai.BadRequestError) and _FORM.search(str(error)):
             return ModelError(
@@ -173,7 +184,7 @@ class OpenAIChat:
                 "Simplify it, set dialect to what the endpoint is, or set structured to another form.",
                 fatal=True,
             )
-        return self._who.explained(error)
+        return self.who.explained(error)
 
 
 def build_openai(settings: ModelSettings) -> OpenAIChat:

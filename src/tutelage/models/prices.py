@@ -25,6 +25,15 @@ def cost(price: Price | None, usage: Usage) -> float | None:
     return (fresh * price.input + cached * cached_price + usage.output_tokens * price.output) / 1_000_000
 
 
+def batch_price(price: Price | None) -> Price | None:
+    """What the same tokens cost in a batch."""
+    if price is None:
+        return None
+    share = 1 - price.batch_discount
+    cached = None if price.cached_input is None else share * price.cached_input
+    return price.model_copy(update={"input": share * price.input, "output": share * price.output, "cached_input": cached})
+
+
 def estimated_tokens(text: str) -> int:
     """An estimate of the tokens in `text`: UTF-8 bytes / 3, rounded up (for English, characters / 3)."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)

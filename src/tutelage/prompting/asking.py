@@ -61,21 +61,28 @@ class Asker:
         talk = Talk(list(messages))
         for _ in range(1 + self.repairs):
             try:
-                await self._check(talk.messages, params.max_tokens)
+                await self.check(talk.messages, params.max_tokens)
                 reply = await self.model.complete(talk.messages, params)
             except ModelError as error:
-                talk.usages += [error.usage] if isinstance(error, NoAnswer) else []
-                talk.problem, talk.error = str(error), error
+                self.hear(talk, error, input, params.max_tokens)
                 break
-            talk.repairs += 1
-            talk.usages.append(reply.usage)
-            talk.problem = self._judge(talk, reply, input, params.max_tokens)
+            self.hear(talk, reply, input, params.max_tokens)
             if talk.problem is None:
                 break
             talk.messages += [Message("assistant", reply.text), Message("user", self.form.repair(talk.problem))]
         return talk
 
-    async def _check(self, messages: Sequence[Message], answer: int) -> None:
+    def hear(self, talk: Talk, came: Reply | ModelError, input: Input, max_tokens: int) -> None:
+        """Take in what came of the last call."""
+        if isinstance(came, ModelError):
+            talk.usages += [came.usage] if isinstance(came, NoAnswer) else []
+            talk.problem, talk.error = str(came), came
+            return
+        talk.repairs += 1
+        talk.usages.append(came.usage)
+        talk.problem = self._judge(talk, came, input, max_tokens)
+
+    async def check(self, messages: Sequence[Message], answer: int) -> None:
         """Raises ModelError for a prompt that is not worth sending, or leaves no room for `answer` tokens in the window."""
         longest, length = self.model.limits.max_characters, sum(len(message.content) for message in messages)
         if length > longest:

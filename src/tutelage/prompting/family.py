@@ -92,6 +92,8 @@ def prompted_for(
 
 def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
     """The model that `settings` name, priced as task.toml says. Raises as `build_prompted`."""
+    if project.dry:
+        return nobody(settings)
     given = ModelSettings(
         model=settings.model,
         base_url=settings.base_url,

@@ -9,10 +9,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from tutelage.errors import DataError
-from tutelage.models.chat import ChatModel, Message, Params, PerLoop
+from tutelage.errors import DataError, ModelError
+from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
 from tutelage.prompting.asking import Answer, Asker, Talk
 from tutelage.prompting.confidence import confidence
@@ -27,6 +27,9 @@ from tutelage.types import Input, OneByOne, Prediction, Usage, digest
 
 PROMPTS_KEPT = 256
 
+_COUNTED = ("structured", "temperature", "max_tokens", "repairs")
+"""The settings that every version counts, in this order; others only where they are set (see `PromptedSettings.unusual`)."""
+
 REPAIR_TOKENS = 100
 """An estimate of what one message of repair is billed as."""
 
@@ -36,6 +39,13 @@ class Estimate(NamedTuple):
 
     input_tokens: int
     output_tokens: int
+
+
+class Question(NamedTuple):
+    """A prompt and how it is to be answered."""
+
+    messages: Sequence[Message]
+    params: Params
 
 
 @runtime_checkable
@@ -108,6 +118,11 @@ class Prompted:
     def name(self) -> str:
         return self._name
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the version in `source` is the hash of, and the model, as JSON."""
+        return {"model": self.model.name, "settings": _shaping(self.settings), **self.template.facts()}
+
     def at_most(self, concurrency: int) -> Prompted:
         """The same predictor over the same model with another number of calls at a time."""
         settings = replace(self.settings, concurrency=concurrency)
@@ -164,8 +179,30 @@ class Prompted:
             total += Usage(tries * (prompt + turn * (output + REPAIR_TOKENS)), tries * output)
         return cost(self.price, total)
 
+    async def question(self, input: Input) -> Question:
+        """What a first call about `input` sends, for who asks by other means. Raises DataError or ModelError for what
+        would not be sent."""
+        if problem := self.unsendable(input):
+            raise DataError(problem)
+        messages = await self._prompt(input)
+        await self._asker.check(messages, self._params.max_tokens)
+        return Question(messages, self._params)
+
+    def heard(self, input: Input, came: Reply | ModelError | DataError) -> Prediction:
+        """The prediction that `came`, which answers a `question`, makes: as a call's, but that nothing is asked again."""
+        if isinstance(came, DataError):
+            return self._failed(str(came), [], 0.0)
+        talk = Talk([])
+        self._asker.hear(talk, came, input, self._params.max_tokens)
+        return self._came_of(talk, talk.usages, 0, 0.0)
+
     async def close(self) -> None:
         await self.model.close()
+
+    async def _prompt(self, input: Input) -> list[Message]:
+        if self._searching:  # an index, or an encoder: not on the event loop
+            return await asyncio.to_thread(self._messages, input)
+        return self._messages(input)
 
     def _messages(self, input: Input) -> list[Message]:
         """The prompt; the last ones are kept, since one input is estimated, asked about and drawn again."""
@@ -180,10 +217,7 @@ class Prompted:
     async def _ask(self, input: Input, seed: int | None) -> Prediction:
         start = time.perf_counter()
         try:
-            if self._searching:  # an index, or an encoder: not on the event loop
-                messages = await asyncio.to_thread(self._messages, input)
-            else:
-                messages = self._messages(input)
+            messages = await self._prompt(input)
         except DataError as error:
             return self._failed(str(error), [], time.perf_counter() - start)
         usages: list[Usage] = []
@@ -194,9 +228,7 @@ class Prompted:
                 break
         if talk.error is not None and talk.error.fatal and not usages:
             raise talk.error
-        if talk.answer is None:
-            return self._failed(talk.problem or "", usages, time.perf_counter() - start)
-        return self._prediction(talk.answer, usages, note=_note(number, talk, talk.answer.settled.note))
+        return self._came_of(talk, usages, number, time.perf_counter() - start)
 
     def _sampled(self, seed: int | None, number: int) -> Params:
         """What the try with this number is asked with."""
@@ -207,6 +239,12 @@ class Prompted:
     @cached_property
     def _searching(self) -> bool:
         return not isinstance(self.selector, FixedShots)
+
+    def _came_of(self, talk: Talk, usages: Sequence[Usage], tries_before: int, seconds: float) -> Prediction:
+        """The prediction of a conversation that has ended."""
+        if talk.answer is None:
+            return self._failed(talk.problem or "", usages, seconds)
+        return self._prediction(talk.answer, usages, note=_note(tries_before, talk, talk.answer.settled.note))
 
     def _prediction(self, answer: Answer, usages: Sequence[Usage], note: str | None) -> Prediction:
         value, said = answer.settled.value, answer.read.verbalised
@@ -231,9 +269,13 @@ class Prompted:
 
 def prompt_version(template: Template, settings: PromptedSettings) -> str:
     """Eight hexadecimal digits that change with the prompt and with the settings that shape answers."""
-    shaping = [settings.structured, settings.temperature, settings.max_tokens, settings.repairs]
-    unusual = settings.unusual()
+    shaping, unusual = [getattr(settings, name) for name in _COUNTED], settings.unusual()
     return digest([template.facts(), shaping, *([unusual] if unusual else [])])[:8]
+
+
+def _shaping(settings: PromptedSettings) -> dict[str, Any]:
+    """The settings that `prompt_version` counts, by name."""
+    return {name: getattr(settings, name) for name in _COUNTED} | settings.unusual()
 
 
 def _summed(usages: Sequence[Usage]) -> Usage:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tutelage.store.batches import BatchTable, Submitted
 from tutelage.store.database import Database, now, open_database
 from tutelage.store.examples import ExampleTable
 from tutelage.store.labels import LabelTable, Origin, origin
 from tutelage.store.predictions import MeasurementTable, PredictionTable, Run, RunTable
+from tutelage.store.prompts import Prompt, PromptTable
 from tutelage.store.spend import SpendTable
 
 
@@ -21,7 +23,9 @@ class Store:
         self.predictions = PredictionTable(database)
         self.measurements = MeasurementTable(database)
         self.runs = RunTable(database)
+        self.prompts = PromptTable(database)
         self.spend = SpendTable(database)
+        self.batches = BatchTable(database, self.predictions, self.labels)
 
     def close(self) -> None:
         self.database.engine.dispose()
@@ -32,4 +36,4 @@ def open_store(where: str | Path) -> Store:
     return Store(open_database(where))
 
 
-__all__ = ["Origin", "Run", "Store", "now", "open_store", "origin"]
+__all__ = ["Origin", "Prompt", "Run", "Store", "Submitted", "now", "open_store", "origin"]

@@ -46,6 +46,15 @@ class ExampleTable:
                 found.update({row.id: row.split for row in rows})
         return found
 
+    def pick(self, ids: Sequence[str]) -> dict[str, Example]:
+        """Those of `ids` that are stored."""
+        table, found = schema.examples, {}
+        with self._database.read() as connection:
+            for start in range(0, len(ids), PAGE):
+                for row in connection.execute(select(table).where(table.c.id.in_(ids[start : start + PAGE]))):
+                    found[row.id] = Example(row.id, json.loads(row.input), row.split, row.group_name)
+        return found
+
     def read(self, split: Split | None = None) -> Iterator[Example]:
         """All examples of a split (or all) in the order they came, a page at a time: bounded memory."""
         last = 0

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from tutelage.store import schema
 from tutelage.store.database import Database, now
@@ -36,32 +36,36 @@ class LabelTable:
         """
         if not labels:
             return 0
+        with self._database.write() as connection:
+            return self.append(connection, labels)
+
+    def append(self, connection: Connection, labels: Sequence[Label]) -> int:
+        """As `add`, in a transaction that is open already."""
         table, time = schema.labels, now()
         newest: dict[tuple[str, str], str] = {}
         new = []
-        with self._database.write() as connection:
-            for start in range(0, len(labels), PAGE):
-                ids = [label.example_id for label in labels[start : start + PAGE]]
-                query = select(table.c.example_id, table.c.source, table.c.value).where(table.c.example_id.in_(ids))
-                for row in connection.execute(query.order_by(table.c.seq)):
-                    newest[row.example_id, row.source] = row.value
-            for label in labels:
-                value = canonical_json(label.value)
-                if newest.get((label.example_id, label.source)) == value:
-                    continue
-                newest[label.example_id, label.source] = value
-                created = label.created or time
-                new.append(
-                    {
-                        "example_id": label.example_id,
-                        "value": value,
-                        "source": label.source,
-                        "created": created,
-                        "note": label.note,
-                    }
-                )
-            if new:
-                connection.execute(table.insert(), new)
+        for start in range(0, len(labels), PAGE):
+            ids = [label.example_id for label in labels[start : start + PAGE]]
+            query = select(table.c.example_id, table.c.source, table.c.value).where(table.c.example_id.in_(ids))
+            for row in connection.execute(query.order_by(table.c.seq)):
+                newest[row.example_id, row.source] = row.value
+        for label in labels:
+            value = canonical_json(label.value)
+            if newest.get((label.example_id, label.source)) == value:
+                continue
+            newest[label.example_id, label.source] = value
+            created = label.created or time
+            new.append(
+                {
+                    "example_id": label.example_id,
+                    "value": value,
+                    "source": label.source,
+                    "created": created,
+                    "note": label.note,
+                }
+            )
+        if new:
+            connection.execute(table.insert(), new)
         return len(new)
 
     def read(self, split: Split, whose: Origin = "any", source: str | None = None) -> Iterator[Labelled]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, func, select
 
 from tutelage.store import schema
 from tutelage.store.database import Database, now
@@ -23,6 +23,12 @@ class PredictionTable:
 
     def add(self, predictor: str, predictions: Sequence[tuple[str, Prediction]]) -> None:
         """Store (example id, prediction) pairs, all or none; a newer prediction of the same predictor replaces."""
+        if predictions:
+            with self._database.write() as connection:
+                self.put(connection, predictor, predictions)
+
+    def put(self, connection: Connection, predictor: str, predictions: Sequence[tuple[str, Prediction]]) -> None:
+        """As `add`, in a transaction that is open already."""
         time = now()
         rows = [
             {
@@ -45,32 +51,55 @@ class PredictionTable:
             for example_id, p in predictions
         ]
         if rows:
-            with self._database.write() as connection:
-                connection.execute(self._database.insert_or_replace(schema.predictions), rows)
+            connection.execute(self._database.insert_or_replace(schema.predictions), rows)
 
     def read(self, predictor: str, ids: Sequence[str]) -> dict[str, Prediction]:
         """The stored predictions of `predictor` for those of `ids` that it has answered."""
-        table, found = schema.predictions, {}
+        table, found = schema.predictions, dict[str, Prediction]()
         with self._database.read() as connection:
             for start in range(0, len(ids), PAGE):
                 part = ids[start : start + PAGE]
                 query = select(table).where(table.c.predictor == predictor, table.c.example_id.in_(part))
-                for row in connection.execute(query):
-                    usage = Usage(
-                        row.input_tokens, row.output_tokens, row.dollars, row.seconds, row.cached_input_tokens
-                    )
-                    value = None if row.value is None else json.loads(row.value)
-                    found[row.example_id] = Prediction(
-                        value,
-                        row.confidence,
-                        usage,
-                        row.source,
-                        row.error,
-                        row.note,
-                        json.loads(row.signals or "{}"),
-                        json.loads(row.parts or "{}"),
-                    )
+                found.update({row.example_id: _prediction(row) for row in connection.execute(query)})
         return found
+
+    def by_source(self, source: str, split: Split) -> dict[str, Prediction]:
+        """The newest prediction that bears `source` of each example of `split` that has one, whichever predictor made it."""
+        table, examples = schema.predictions, schema.examples
+        query = select(table).join(examples, examples.c.id == table.c.example_id)
+        query = query.where(table.c.source == source, examples.c.split == split)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(examples.c.seq, table.c.created)).all()
+        return {row.example_id: _prediction(row) for row in rows}
+
+    def sources(self) -> dict[str, Answering]:
+        """What is known of each source that predictions of examples bear (a judge's are of questions)."""
+        table, examples = schema.predictions, schema.examples
+        count, first = func.count(table.c.example_id.distinct()), func.min(table.c.created)
+        query = select(table.c.source, count, first).join(examples, examples.c.id == table.c.example_id)
+        query = query.group_by(table.c.source)
+        with self._database.read() as connection:
+            return {source: Answering(n, created) for source, n, created in connection.execute(query)}
+
+
+class Answering(NamedTuple):
+    """How many examples a source has answered, and when it began."""
+
+    examples: int
+    first: str
+
+
+def _prediction(row: Row[Any]) -> Prediction:
+    return Prediction(
+        None if row.value is None else json.loads(row.value),
+        row.confidence,
+        Usage(row.input_tokens, row.output_tokens, row.dollars, row.seconds, row.cached_input_tokens),
+        row.source,
+        row.error,
+        row.note,
+        json.loads(row.signals or "{}"),
+        json.loads(row.parts or "{}"),
+    )
 
 
 class MeasurementTable:

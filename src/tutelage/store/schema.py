@@ -107,6 +107,29 @@ prompts = Table(
     Column("created", String(32), nullable=False),
 )
 
+batches = Table(
+    "batches",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("predictor", String(32)),
+    Column("owner", Text, nullable=False),
+    Column("stage", String(10), nullable=False),
+    Column("remote", Text),
+    Column("reservation", Integer),
+    Column("created", String(32), nullable=False),
+    Column("changed", String(32), nullable=False),
+    Index("batches_stage", "stage"),
+)
+
+batch_examples = Table(
+    "batch_examples",
+    metadata,
+    Column("batch", String(32), primary_key=True),
+    Column("example_id", String(32), primary_key=True),
+)
+
 _LOCK = 7405815
 
 _version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
@@ -124,7 +147,12 @@ def _second(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE predictions ADD COLUMN {name} TEXT"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second]
+def _third(connection: Connection) -> None:
+    """Batches that endpoints are answering are remembered with their examples."""
+    metadata.create_all(connection)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

@@ -33,11 +33,15 @@ class DataFile(_Strict):
 
 
 class Price(_Strict):
-    """API price of a model in dollars per million tokens; `date` and `source` say where it was read."""
+    """API price of a model in dollars per million tokens; `date` and `source` say where it was read.
+
+    `batch_discount` is the share by which answers from a batch are cheaper.
+    """
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached_input: float | None = Field(default=None, ge=0)
+    batch_discount: float = Field(default=0.5, ge=0, le=1)
     date: str | None = None
     source: str | None = None
 
