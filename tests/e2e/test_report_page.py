@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.reports import make_report, make_row, stories
 
 from tutelage.evaluation.exports import write_report
+from tutelage.evaluation.marking import Mark
 from tutelage.evaluation.results import Answered, Report
 from tutelage.types import Prediction
 
@@ -275,7 +276,10 @@ def test_hostile_texts_are_shown_and_do_nothing(browser: Browser, tmp_path: Path
     hostile = '</script><script>alert(1)</script><img src=x onerror="alert(2)">\u2028\u2029\'"&lt;'
     row = make_row(hostile)
     answer, failed = Prediction(hostile, 0.5, note=hostile), Prediction(None, error=hostile)
-    answered = [Answered(hostile, {hostile: hostile}, "gold", {hostile: p}, {hostile: 0.0}) for p in (answer, failed)]
+    answered = [
+        Answered(hostile, {hostile: hostile}, "gold", {hostile: one}, {hostile: 0.0}, {hostile: marks})
+        for one, marks in ((answer, [Mark(hostile, "wrong", hostile)]), (failed, []))
+    ]
     found = opened(browser, write_report(make_report(row), answered, tmp_path)["html"])
     page = found.page
     expect(page.locator("#chart-cost .mark-symbol.role-mark path")).to_have_count(1)
@@ -288,3 +292,24 @@ def test_hostile_texts_are_shown_and_do_nothing(browser: Browser, tmp_path: Path
     assert page.locator("img").count() == 0 and page.locator("script").count() == 3
     assert found.complaints == []
     page.context.close()
+
+
+def test_records_are_shown_field_by_field_and_texts_as_they_are(browser: Browser, tmp_path: Path) -> None:
+    gold = {"vendor": "Acme", "tags": ["a", "b"], "note": None}
+    answer = {"vendor": "Bo", "tags": ["b"], "note": None}
+    marks = [Mark("Bo", "wrong", "vendor"), Mark("Acme", "missing", "vendor"), Mark("b", "right", "tags")]
+    one = Answered("1", {"text": "t"}, gold, {"a": Prediction(answer)}, {"a": 0.5}, {"a": marks})
+    report = replace(make_report(make_row("a")), output="record")
+    found = opened(browser, write_report(report, [one], tmp_path / "record")["html"])
+    cells = found.page.locator("article dd")
+    assert cells.nth(0).locator(".field").all_inner_texts() == ["vendorAcme", "tagsab"]
+    assert cells.nth(1).locator(".field").all_inner_texts() == ["vendorBoAcme", "tagsb"]
+    assert cells.nth(1).locator(".missing").get_attribute("title") == "missing"
+    text = Answered("1", {"text": "t"}, "A\ntitle", {"a": Prediction("a")}, {"a": 0.5}, {"a": [Mark("a", "text")]})
+    path = write_report(replace(report, output="text"), [text], tmp_path / "text")["html"]
+    plain = opened(browser, path)
+    assert plain.page.locator("article dd .text").all_inner_texts() == ["A\ntitle", "a"]
+    assert plain.page.locator("article .chip").count() == 0
+    for page in (found, plain):
+        page.page.context.close()
+        assert page.complaints == []
