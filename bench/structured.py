@@ -44,10 +44,11 @@ WAYS: tuple[Structured, ...] = ("schema", "json", "tool", "none")
 SHOTS = 3
 """Solved examples in every prompt: without them small models fill fields that should be null with inventions."""
 
-UNBOUND = 20
+UNBOUND = 10
 """Ways that promise less are tried on fewer inputs: they are there for comparison."""
 
 STRING = '{ type = ["string", "null"], maxLength = 60 }'
+LONG = '{ type = ["string", "null"], maxLength = 200 }'
 NUMBERED = '{ type = ["string", "null"], maxLength = 20 }'
 CURRENCY = '{ type = ["string", "null"], maxLength = 3 }'
 DATE = '{ type = ["string", "null"], format = "date" }'
@@ -68,7 +69,7 @@ TASKS = {
         "Read the e-mail about an invoice and give the invoice's fields. Dates are YYYY-MM-DD. What it does not say is null.",
     ),
     "ingredients": (
-        dict.fromkeys(FIELDS, STRING),
+        dict.fromkeys(FIELDS, STRING) | dict.fromkeys(("name", "preparation", "comment"), LONG),
         "Take a line of a recipe's list of ingredients apart. What it does not say is null.",
     ),
 }
