@@ -110,6 +110,11 @@ class Template:
         return facts if fixed else facts | {"shots": self.selector.facts()}
 
     @cached_property
+    def instructed(self) -> bool:
+        """Whether the prompt says the task's instructions."""
+        return self._system is None or any("instructions" in written.uses for written in self._written)
+
+    @cached_property
     def _system(self) -> Written | None:
         return None if self.system is None else Written("system", self.system, self.form.task)
 

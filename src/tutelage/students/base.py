@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from tutelage.project import Project
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled, Prediction, Usage
 
@@ -29,10 +30,14 @@ class FitContext:
     progress: Callable[[float, Mapping[str, object]], None] = lambda share, shown: None
     """Called with the share done in [0, 1] and what to show (loss, dev score)."""
     seed: int = 0
+    candidate: str = ""
+    """The name in task.toml."""
+    project: Project | None = None
+    """For what learns by asking other candidates."""
 
 
-class Student(ABC):
-    """A small model of one family. `settings` is the family's frozen dataclass."""
+class Trainable(ABC):
+    """What `tutelage train` trains. `settings` is the family's frozen dataclass; it has `labels` and `seed`."""
 
     outputs: ClassVar[tuple[str, ...]]
     """The output kinds it can learn."""
@@ -40,6 +45,11 @@ class Student(ABC):
     def __init__(self, task: Task, settings: Any) -> None:
         self.task = task
         self.settings = settings
+
+    @classmethod
+    def depends(cls, name: str, settings: Any, project: Project) -> object:
+        """What besides labels and settings decides what is learnt, as JSON: it is learnt again when that changes."""
+        return None
 
     @abstractmethod
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
@@ -49,12 +59,16 @@ class Student(ABC):
         """
 
     @abstractmethod
-    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
-        """One prediction per input, in order; confidences in [0, 1]; [] for []. Usage may be left empty."""
+    def save(self, folder: Path) -> None:
+        """Write everything that answering needs: JSON, npz, safetensors, ONNX; never pickle."""
+
+
+class Student(Trainable):
+    """A small model of one family."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write everything `load` needs: JSON, npz, safetensors, ONNX; never pickle."""
+    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
+        """One prediction per input, in order; confidences in [0, 1]; [] for []. Usage may be left empty."""
 
     @classmethod
     @abstractmethod

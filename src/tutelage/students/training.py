@@ -17,7 +17,7 @@ from typing import Any
 from tutelage.errors import StoreError, TrainingError, UsageError
 from tutelage.project import Project, newest_artefact, publish_artefact, read_card
 from tutelage.store import Run, now, origin
-from tutelage.students.base import FitContext, Student
+from tutelage.students.base import FitContext, Trainable
 from tutelage.types import Labelled, digest
 
 VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers")
@@ -44,7 +44,7 @@ def train(
     project: Project,
     name: str,
     family: str,
-    student: type[Student],
+    student: type[Trainable],
     settings: Any,
     progress: Callable[[float, Mapping[str, object]], None],
 ) -> TrainReport:
@@ -55,6 +55,7 @@ def train(
     if project.task.output not in student.outputs:
         wanted = " or ".join(student.outputs)
         raise UsageError(f"{name!r}: family {family!r} learns output {wanted}, this task's is {project.task.output!r}.")
+    depends = student.depends(name, settings, project)
     labels = project.store.labels
     examples = list(labels.read("train", settings.labels))
     held_out = list(labels.read("dev", settings.labels))
@@ -67,6 +68,7 @@ def train(
     data = digest([[e.example.id, e.value] for e in (*examples, *held_out)])
     card = {"candidate": name, "family": family, "settings": asdict(settings), "task": project.task.schema()}
     card |= {"data_fingerprint": data, "train": _counts(examples), "dev": _counts(held_out)}
+    card |= {"depends": digest(depends)} if depends is not None else {}
     last = newest_artefact(project, name)
     if last is not None and _same(found := read_card(last), card):
         return TrainReport(name, last, True, found.get("seconds", 0.0), found)
@@ -75,7 +77,7 @@ def train(
 
 def _fit(
     project: Project,
-    student: type[Student],
+    student: type[Trainable],
     settings: Any,
     card: Mapping[str, Any],
     data: tuple[list[Labelled], list[Labelled]],
@@ -92,7 +94,7 @@ def _fit(
     project.store.runs.put(Run(run_id, "train", name, "running", started, None, card))
     status, facts = "failed", dict(card)
     try:
-        context = FitContext(work, project.path, progress, settings.seed)
+        context = FitContext(work, project.path, progress, settings.seed, name, project)
         fitted = student(project.task, settings)
         facts |= {"fit": fitted.fit(*data, context)}
         result = work / "result"
@@ -132,8 +134,8 @@ def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
 
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    keys = ("family", "settings", "data_fingerprint", "task")
-    return digest([old.get(key) for key in keys]) == digest([new[key] for key in keys])
+    keys = ("family", "settings", "data_fingerprint", "task", "depends")
+    return digest([old.get(key) for key in keys]) == digest([new.get(key) for key in keys])
 
 
 def _versions() -> dict[str, str]:

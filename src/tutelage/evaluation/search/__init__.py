@@ -1,0 +1,1 @@
+"""Prompt search: the family `prompt-search`, which learns without training."""
