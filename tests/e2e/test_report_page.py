@@ -302,8 +302,8 @@ def test_records_are_shown_field_by_field_and_texts_as_they_are(browser: Browser
     report = replace(make_report(make_row("a")), output="record")
     found = opened(browser, write_report(report, [one], tmp_path / "record")["html"])
     cells = found.page.locator("article dd")
-    assert cells.nth(0).locator(".field").all_inner_texts() == ["vendorAcme", "tagsab"]
-    assert cells.nth(1).locator(".field").all_inner_texts() == ["vendorBoAcme", "tagsb"]
+    assert cells.nth(0).locator(".field").all_inner_texts() == ["vendor\nAcme", "tags\nab"]
+    assert cells.nth(1).locator(".field").all_inner_texts() == ["vendor\nBoAcme", "tags\nb"]
     assert cells.nth(1).locator(".missing").get_attribute("title") == "missing"
     text = Answered("1", {"text": "t"}, "A\ntitle", {"a": Prediction("a")}, {"a": 0.5}, {"a": [Mark("a", "text")]})
     path = write_report(replace(report, output="text"), [text], tmp_path / "text")["html"]

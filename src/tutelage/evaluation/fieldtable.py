@@ -15,7 +15,7 @@ from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Row
 
 TITLE = "Field by field"
-HEADS = ("field", "in gold", "candidate", "exact", "95 % interval", "token F1", "95 % interval")
+HEADS = ("field", "candidate", "in gold", "exact", "95 % interval", "token F1", "95 % interval")
 NOTES = (
     "in gold: examples whose gold has the field. exact: share of all examples where it is right, null for null included.",
     "token F1: F1 of the words, over the examples where gold or the answer has the field.",
@@ -27,12 +27,12 @@ def field_table(rows: Sequence[Row]) -> Table:
     table = Table(*HEADS, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"
-    for at in (1, 3, 4, 5, 6):
+    for at in (2, 3, 4, 5, 6):
         table.columns[at].justify, table.columns[at].no_wrap = "right", True
     before = ""
     for name, row, score in _lines(rows):
         cells = _cells(name, row, score)
-        table.add_row(*(("", "", *cells[2:]) if name == before else cells))
+        table.add_row(*(("", *cells[1:]) if name == before else cells))
         before = name
     return table
 
@@ -70,7 +70,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, Row, FieldScore]]:
 
 
 def _cells(name: str, row: Row, score: FieldScore) -> tuple[str, ...]:
-    return (name, f"{score.n:,}", row.name, *_figures(score.exact), *_figures(score.token_f1))
+    return (name, row.name, f"{score.n:,}", *_figures(score.exact), *_figures(score.token_f1))
 
 
 def _figures(score: Estimate) -> tuple[str, str]:

@@ -93,12 +93,13 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
     usages = [p.usage for p in scored.predictions]
     # One machine that is kept busy answers in batches, so a batch's rate is what its hours are paid for.
     seconds = 1 / scored.latency.items_per_second if scored.latency.items_per_second else 0.0
-    cost = cost_of(candidate.family.role, usages, seconds, project.file.hardware, hosted=candidate.hosted(project))
+    hosted, price = candidate.hosted(project), candidate.price(project)
+    cost = cost_of(candidate.family.role, usages, seconds, project.file.hardware, hosted=hosted, price=price)
     return Row(
         candidate.name,
         candidate.family_name,
         candidate.family.role,
-        candidate.hosted(project),
+        hosted,
         {name: estimate(statistic, n) for name, statistic in scored.statistics.items()},
         against,
         sum(p.value is None for p in scored.predictions),
@@ -140,7 +141,7 @@ def _side_by_side(task: Task, examples: ExampleSet, scored: Sequence[_Scored]) -
         Answered(
             e.example.id,
             e.example.input,
-            e.value,
+            task.canonical(e.value) if isinstance(e.value, dict) else e.value,  # the fields in the schema's order
             {name: predictions[at] for name, predictions in found.items()},
             {name: values[at] for name, values in scores.items()},
             {name: marked(task, e.value, predictions[at].value) for name, predictions in found.items()},

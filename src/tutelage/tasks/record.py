@@ -52,7 +52,9 @@ class RecordTask(Task):
         }
 
     def render(self, value: Value) -> str:
-        return json.dumps(value, ensure_ascii=False)
+        """The object in the schema's order, which a record from the store does not have."""
+        found = self._known(value)
+        return json.dumps({field.name: found.get(field.name) for field in self.answer_fields}, ensure_ascii=False)
 
     def parse(self, text: str) -> Value:
         answer = read_json(text)

@@ -29,13 +29,13 @@ def records() -> Report:
 
 def test_the_terminal_lists_the_candidates_of_a_field_together() -> None:
     section = terminal_table(records()).partition("Field by field\n")[2].splitlines()
-    assert " ".join(section[0].split()) == "field in gold candidate exact 95 % interval token F1 95 % interval"
+    assert " ".join(section[0].split()) == "field candidate in gold exact 95 % interval token F1 95 % interval"
     figures = "0.960 0.942 to 0.973 0.966 0.949 to 0.978"
     assert [" ".join(line.split()) for line in section[2:6]] == [
-        f"vendor 600 teacher {figures}",
-        f"student {figures}",
-        "<due> 509 teacher 1.000 0.994 to 1.000 0.500 0.400 to 0.600",
-        "student 1.000 0.994 to 1.000 0.500 0.400 to 0.600",
+        f"vendor teacher 600 {figures}",
+        f"student 600 {figures}",
+        "<due> teacher 509 1.000 0.994 to 1.000 0.500 0.400 to 0.600",
+        "student 509 1.000 0.994 to 1.000 0.500 0.400 to 0.600",
     ]
     assert "Field by field" not in terminal_table(make_report(make_row("a")))
 

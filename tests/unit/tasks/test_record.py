@@ -53,6 +53,12 @@ def test_a_record_has_every_field_in_the_schemas_order() -> None:
     assert list(value.items()) == list((EMPTY | {"vendor": "Acme", "total": 3, "paid": False}).items())
 
 
+def test_a_record_is_written_in_the_schemas_order() -> None:
+    value = INVOICE.canonical({"vendor": "Acme", "total": 3})
+    assert isinstance(value, dict)
+    assert INVOICE.render(dict(sorted(value.items()))) == json.dumps(value)
+
+
 @pytest.mark.parametrize(
     ("answer", "read"),
     [

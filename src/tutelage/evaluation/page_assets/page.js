@@ -73,9 +73,10 @@ function chips(place, marks) {
   let line = place, before = "";
   for (const [text, kind, field] of marks) {
     if (field !== before) {
-      line = element("div", "field");
-      line.append(element("span", "soft", field));
-      place.append(line);
+      const row = element("div", "field");
+      line = element("div");
+      row.append(element("div", "soft", field), line);
+      place.append(row);
       before = field;
     }
     const chip = element("span", kind === "text" ? "text" : "chip " + kind, text);
