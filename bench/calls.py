@@ -9,7 +9,8 @@
   another process, asked by the bare client, in turn; tokens a second over the whole call, prompt included. Bound to a
   schema as well: the bare server by its own response_format.
 - Prefix: prompts that share their first 600 tokens, through `GgufChat`, and the same with `cache_prompt` off, in turn.
-Figures are medians; only ratios carry over to other machines.
+Figures are medians, shares and gains medians over the rounds of the ratio of two neighbouring calls, so that what else runs
+weighs on both; only they carry over to other machines.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ async def overhead(task: Task, given: Input, answer: str) -> list[float]:
 
             found = await in_turn([named, fast, ours], CALLS, WARM)
         await predictor.close()
-    return found
+    return [statistics.median(one) for one in found]
 
 
 async def asked(url: str, task: Task, given: Input) -> None:
@@ -213,9 +214,11 @@ async def generation(chat: GgufChat, client: openai.AsyncOpenAI, name: str) -> l
             return written[1][-1] / (time.perf_counter() - start)
 
         rates = await in_turn([bare, ours], ROUNDS, 1)
-        least = min(least, rates[1] / rates[0])
+        share = ratio(rates[1], rates[0])
+        least = min(least, share)
+        middle = " | ".join(f"{statistics.median(one):.1f}" for one in rates)
         lengths = " | ".join(f"{statistics.median(one):.0f}" for one in written)
-        lines.append(f"| {kind} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[1] / rates[0]:.2f} | {lengths} |")
+        lines.append(f"| {kind} | {middle} | {share:.2f} | {lengths} |")
     return [*lines, "", f"- wanted: at least {WANTED_SHARE} of bare llama.cpp: {met(least >= WANTED_SHARE)}."]
 
 
@@ -248,22 +251,26 @@ async def prefix(chat: GgufChat, client: openai.AsyncOpenAI) -> list[str]:
         "",
         f"| prompts that share {PREFIX} tokens, 16 generated | s a call |",
         "|---|---|",
-        f"| prefix read each time | {without:.2f} |",
-        f"| prefix kept ({statistics.median(cached):.0f} tokens from the cache) | {with_it:.2f} |",
+        f"| prefix read each time | {statistics.median(without):.2f} |",
+        f"| prefix kept ({statistics.median(cached):.0f} tokens from the cache) | {statistics.median(with_it):.2f} |",
         "",
-        f"- A shared prefix makes a call {without / with_it:.1f} times as fast.",
+        f"- A shared prefix makes a call {ratio(without, with_it):.1f} times as fast.",
     ]
 
 
-async def in_turn(calls: Sequence[Call], rounds: int, warm: int) -> list[float]:
-    """The median of each, the first `warm` rounds left out; the order is turned round each time."""
+async def in_turn(calls: Sequence[Call], rounds: int, warm: int) -> list[list[float]]:
+    """What is measured of each, round by round, the first `warm` left out; the order is turned round each time."""
     found: list[list[float]] = [[] for _ in calls]
     for number in range(warm + rounds):
         for at in sorted(range(len(calls)), reverse=bool(number % 2)):
             measured = await calls[at](number)
             if number >= warm:
                 found[at].append(measured)
-    return [statistics.median(one) for one in found]
+    return found
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
 def client_of(address: str) -> openai.AsyncOpenAI:
