@@ -161,7 +161,7 @@ async def one_line(dataset: str, model: str, way: Structured, n: int, chosen: ar
     shown = drawn(lines(dataset, "train"), SHOTS, SEED)
     project = make_project(work / dataset, task_toml(dataset), "fields", {"train": shown, "test": examples})
     given = PromptedSettings(
-        str(path), provider="gguf", structured=way, max_tokens=320, repairs=0, threads=chosen.threads
+        str(path), provider="gguf", structured=way, max_tokens=320, repairs=0, threads=chosen.threads, shots=SHOTS
     )
     file = work / f"{dataset}-{model}-{way}.jsonl"
     answers = await answered(build_prompted(model, given, project), examples, file, stored(file))
