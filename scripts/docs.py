@@ -21,9 +21,18 @@ def text() -> str:
     for verb in VERBS:
         command = cli.get_command(root, verb)
         assert command is not None
-        context = click.Context(command, info_name=verb, parent=root, max_content_width=100, terminal_width=100)
-        parts.append(f"## tutelage {verb}\n\n```\n{command.get_help(context)}\n```\n")
+        parts += sections(command, verb, root)
     return "\n".join(parts)
+
+
+def sections(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """The verb's section and, of a group, those of its verbs."""
+    context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    found = [f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for verb, below in command.commands.items():
+            found += sections(below, verb, context)
+    return found
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ VERBS = {
     "train": "Train students on the labels.",
     "evaluate": "Make candidates answer the test set and measure them.",
     "report": "Compare all candidates: table, JSON, HTML page, charts.",
+    "prompts": "Versions of prompts: list, show, diff, test one against another.",
     "judge": "Let a language model compare or rate answers where there is no reference.",
     "predict": "Answer inputs from a file with one candidate.",
     "serve": "Serve candidates behind an OpenAI-compatible API on loopback.",

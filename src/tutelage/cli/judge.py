@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
 from tutelage.cli.evaluate import split_option
 from tutelage.cli.options import emit, json_option, project_options
-from tutelage.cli.progress import Advance, progress
+from tutelage.cli.progress import telling
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import candidate
-from tutelage.evaluation.harness import Progress
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.judge.agreement import Check, check
 from tutelage.evaluation.judge.comparing import Comparison, Rating, compare, rate, stored_answers
@@ -87,7 +86,8 @@ def command(
             f"Get them with: tutelage evaluate {' '.join(names)} --split {split} --unlabelled",
             err=True,
         )
-    with _telling(f"Judging by {judge.name}") as tell:
+    with telling() as told:
+        tell = partial(told, f"Judging by {judge.name}")
         if len(chosen) == 2:
             result = asyncio.run(compare(project, (chosen[0], chosen[1]), judge, answers, tell))
             emit(result, as_json, describe_comparison(result))
@@ -103,25 +103,10 @@ def _check(project: Project, judge_name: str, file: Path, limit: int | None, as_
         click.echo(f"{file}, line {row.line}: {row.reason}. Left out.", err=True)
     if len(votes.bad) > SHOWN:
         click.echo(f"... and {len(votes.bad) - SHOWN} more rows that cannot be used.", err=True)
-    with _telling(f"Checking {judge.name}") as tell:
-        found = asyncio.run(check(project, judge, sample(votes.votes, limit), tell))
+    with telling() as tell:
+        checking = partial(tell, f"Checking {judge.name}")
+        found = asyncio.run(check(project, judge, sample(votes.votes, limit), checking))
     emit({"check": found, "undecided": votes.undecided, "bad": votes.bad}, as_json, describe_check(found, votes))
-
-
-@contextmanager
-def _telling(what: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar that is drawn once it is known how many questions are new, and not at all when there are none."""
-    with ExitStack() as stack:
-        advance: Advance | None = None
-        last = 0
-
-        def tell(state: Progress) -> None:
-            nonlocal advance, last
-            advance = advance or stack.enter_context(progress(what, state.total))
-            advance(state.done - last, **({"cost": f"${state.dollars:.4f}"} if state.dollars else {}))
-            last = state.done
-
-        yield tell
 
 
 def describe_comparison(found: Comparison) -> str:

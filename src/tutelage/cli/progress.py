@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -14,6 +14,17 @@ class Advance(Protocol):
     """Move the bar by `n`; `shown` is printed beside it as `name value`, e.g. cost="$0.12"."""
 
     def __call__(self, n: int = 1, **shown: object) -> None: ...
+
+
+class State(Protocol):
+    """How far something is; see `evaluation.harness.Progress`."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def dollars(self) -> float: ...
 
 
 @contextmanager
@@ -40,3 +51,20 @@ def progress(description: str, total: int | None = None, console: Console | None
             bar.advance(task, n)
 
         yield advance
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str, State], None]]:
+    """Yields what to tell how far each of several things is: each has a bar of its own, drawn when it is first told of."""
+    with ExitStack() as stack:
+        bars: dict[str, tuple[Advance, int]] = {}
+
+        def tell(what: str, state: State) -> None:
+            if what not in bars:
+                stack.close()  # one bar at a time: what was told of before has ended
+                bars[what] = stack.enter_context(progress(what, state.total)), 0
+            advance, last = bars[what]
+            advance(state.done - last, **({"cost": f"${state.dollars:.4f}"} if state.dollars else {}))
+            bars[what] = advance, state.done
+
+        yield tell

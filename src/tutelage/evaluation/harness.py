@@ -43,6 +43,16 @@ class ExampleSet:
     def ids(self) -> list[str]:
         return [e.example.id for e in self.examples]
 
+    def only(self, kept: Sequence[Labelled]) -> ExampleSet:
+        """Some of the examples, scored against the same labels."""
+        return ExampleSet(self.split, tuple(kept), _reference(self.reference.partition(" ")[0], kept))
+
+
+def _reference(whose: str, found: Sequence[Labelled]) -> str:
+    sources = sorted({e.source for e in found})
+    counts = ", ".join(f"{sum(e.source == source for e in found)} from {source}" for source in sources)
+    return f"{whose} labels ({counts})"
+
 
 def example_set(project: Project, split: Split, against: Origin | None = None) -> ExampleSet:
     """The examples of `split` that have a label to score against.
@@ -54,9 +64,7 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
     for whose in tries:
         found = tuple(project.store.labels.read(split, whose))
         if found:
-            sources = sorted({e.source for e in found})
-            counts = ", ".join(f"{sum(e.source == source for e in found)} from {source}" for source in sources)
-            return ExampleSet(split, found, f"{whose} labels ({counts})")
+            return ExampleSet(split, found, _reference(whose, found))
     count = project.store.examples.counts()[split]
     asked = f"{against} " if against else ""
     raise DataError(

@@ -25,7 +25,7 @@ Verdict: TypeAlias = Literal["better", "worse", "equal", "cannot tell"]
 NORMAL_95, NORMAL_80 = 1.96, 0.84
 """Quantiles of the normal distribution: of a 95 % interval, and of finding a difference 8 times in 10."""
 
-Tell: TypeAlias = Callable[[Side, Progress], None]
+Tell: TypeAlias = Callable[[str, Progress], None]
 
 
 @dataclass(frozen=True)
@@ -107,18 +107,18 @@ def common(project: Project, sides: Sequence[Side], examples: ExampleSet, limit:
     return _only(examples, [one for one in kept if one.example.id in chosen], sides)
 
 
-async def answer(project: Project, side: Side, examples: ExampleSet, tell: Tell = lambda side, progress: None) -> int:
+async def answer(project: Project, side: Side, examples: ExampleSet, tell: Tell = lambda name, progress: None) -> int:
     """Ask the candidate about the examples that it has not answered yet; a version is asked nothing. Returns how many.
 
     Raises TutelageError when it cannot be asked; what has arrived is kept.
     """
     if side.candidate is None or not _missing(project, side, examples):
         return 0
-    return await evaluate(project, side.candidate, examples, lambda progress: tell(side, progress))
+    return await evaluate(project, side.candidate, examples, lambda progress: tell(side.name, progress))
 
 
 async def answer_all(
-    project: Project, sides: Sequence[Side], examples: ExampleSet, tell: Tell = lambda side, progress: None
+    project: Project, sides: Sequence[Side], examples: ExampleSet, tell: Tell = lambda name, progress: None
 ) -> tuple[int, dict[str, str]]:
     """`answer` for each side. Returns how many questions were asked, and by side's name why one could not be asked."""
     asked, problems = 0, {}
@@ -167,7 +167,7 @@ def _only(examples: ExampleSet, kept: Sequence[Labelled], sides: Sequence[Side])
     if not kept:
         names = " and ".join(side.name for side in sides)
         raise DataError(f"{names}: no labelled example of {examples.split!r} is answered by both.")
-    return ExampleSet(examples.split, tuple(kept), examples.reference)
+    return examples.only(kept)
 
 
 def _stored(project: Project, side: Side, examples: ExampleSet) -> dict[str, Prediction]:

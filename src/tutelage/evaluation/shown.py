@@ -15,7 +15,7 @@ import numpy as np
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.exact import exact_match
-from tutelage.evaluation.harness import ExampleSet, Progress, ask, evaluate, example_set
+from tutelage.evaluation.harness import Progress, ask, evaluate, example_set
 from tutelage.evaluation.intervals import Estimate, estimate, independent
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.scoring import statistic
@@ -28,7 +28,7 @@ from tutelage.prompting.selectors.itself import with_itself
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled, Prediction, Split, Value, canonical_json, digest
 
-Finding: TypeAlias = Literal["not used", "copied", "used"]
+Finding: TypeAlias = Literal["not used", "copied", "unclear", "used"]
 Tell: TypeAlias = Callable[[str, Progress], None]
 
 REPRODUCED = 0.9
@@ -53,7 +53,8 @@ class Missed:
 class Shown:
     """The main metric on `n_shown` examples that stood in the prompt themselves, and on `n_others` that did not.
 
-    `difference` is shown minus others, on different examples. `copied` of the `n_copyable` answers on others repeat a
+    `difference` is shown minus others, on different examples; fixed shots are all there are, so where each was asked about
+    their score is certain, and only that of others is not. `copied` of the `n_copyable` answers on others repeat a
     shown answer that gold differs from; not counted are empty answers and inputs for which every label was shown, where
     any wrong answer would be one. `copies` is their share, None where none could be.
     """
@@ -93,13 +94,12 @@ async def check_shown(
         raise UsageError(f"{candidate.name!r} has shots = 0: it is shown no examples. Set shots in task.toml.")
     shown = _shown(project, settings, chooser, limit or OTHERS)
     everything = example_set(project, "dev")
-    others = _drawn(everything.examples, max(limit or OTHERS, len(shown)))
+    rest = everything.only(_drawn(everything.examples, max(limit or OTHERS, len(shown))))
     asked = await _ask_shown(project, candidate, chooser, shown, tell)
-    rest = ExampleSet("dev", others, everything.reference)
-    asked += await evaluate(project, candidate, rest, lambda progress: tell("others", progress))
+    asked += await evaluate(project, candidate, rest, lambda progress: tell("Others", progress))
     first = _answers(project, _key(project, candidate), shown)
-    second = _answers(project, candidate.fingerprint(project), others)
-    return _found(project, candidate, chooser, (shown, first), (others, second), rest.reference, asked)
+    second = _answers(project, candidate.fingerprint(project), rest.examples)
+    return _found(project, candidate, chooser, (shown, first), (rest.examples, second), rest.reference, asked)
 
 
 def _shown(project: Project, settings: PromptedSettings, chooser: Selector, limit: int) -> tuple[Labelled, ...]:
@@ -136,7 +136,7 @@ async def _ask_shown(
     asked = prompted_for(task, candidate.name, settings, project, bold)
     asked.source = "shown:" + asked.source  # these answers are no measure of a version, and no labels
     try:
-        await ask(project, asked, key, missing, lambda progress: tell("shown", progress))
+        await ask(project, asked, key, missing, lambda progress: tell("What it is shown", progress))
     finally:
         await asked.close()
     return len(missing)
@@ -161,7 +161,9 @@ def _found(
     asked: int,
 ) -> Shown:
     ours, theirs = _score(project, "train", shown), _score(project, "dev", others)
-    apart, copies = independent(ours, theirs), _copies(project.task, chooser, others)
+    whole = isinstance(chooser, FixedShots) and len(chooser.shots) == len(shown[0])
+    apart = independent(Estimate(ours.value, ours.value, ours.value) if whole else ours, theirs)
+    copies = _copies(project.task, chooser, others)
     settings = candidate.settings
     return Shown(
         candidate=candidate.name,
@@ -192,7 +194,9 @@ def _score(project: Project, split: Split, half: _Half) -> Estimate:
 def _finding(shown: Estimate, apart: Estimate) -> Finding:
     if shown.value < REPRODUCED:
         return "not used"
-    return "copied" if apart.value >= GAP and apart.low > 0 else "used"
+    if apart.value < GAP:
+        return "used"
+    return "copied" if apart.low > 0 else "unclear"
 
 
 def _missed(task: Task, shown: _Half) -> tuple[Missed, ...]:

@@ -175,5 +175,6 @@ def scored(project: Project, versions: Sequence[Known], examples: ExampleSet) ->
             main = statistic(project, examples.split, project.task.metric, gold, values)
             score = estimate(main, len(pairs))
         found.append((known, frozenset(one.example.id for one, _ in pairs), score))
-    ((usual, _),) = Counter(ids for _, ids, _ in found if ids).most_common(1) or [(frozenset(), 0)]
+    times = Counter(ids for _, ids, _ in found if ids)
+    usual = max(times, key=lambda ids: (times[ids], len(ids)), default=frozenset())
     return [Scored(known, len(ids), score, not ids or ids == usual) for known, ids, score in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,7 +74,7 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         yield from _lines(content["of"])
         if verifier := content.get("verifier"):
             yield "verified by:"
-            yield from (f"  {line}" for line in _lines(verifier))
+            yield from _indented(_lines(verifier))
         return
     yield f"model: {content['model']}"
     yield from _settings("settings", content["settings"])
@@ -85,7 +85,7 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         yield from _settings("shots, chosen for every input", shots)
     for number, (asked, solved) in enumerate(zip(shown[::2], shown[1::2], strict=True), 1):
         yield f"shot {number}:"
-        yield from (f"  {line}" for line in (*_part("user", asked[1]), *_part("assistant", solved[1])))
+        yield from _indented([*_part("user", asked[1]), *_part("assistant", solved[1])])
     yield from _part("schema", json.dumps(content["schema"], indent=2, ensure_ascii=False))
 
 
@@ -99,4 +99,8 @@ def _part(title: str, text: str | None, missing: str = "") -> Iterator[str]:
         yield f"{title}: ({missing})"
         return
     yield f"{title}:" if text else f"{title}: (none)"
-    yield from (f"  {line}" for line in text.splitlines())
+    yield from _indented(text.split("\n") if text else ())  # not splitlines: a last line's end is part of a prompt
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" if line else "" for line in lines)

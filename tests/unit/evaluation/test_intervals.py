@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tutelage.evaluation import intervals
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.intervals import Estimate, difference, estimate, independent
 from tutelage.evaluation.metrics import Mean, accuracy, macro_f1
 from tutelage.tasks.strings import StringsTask
 
@@ -109,3 +109,12 @@ def test_another_confidence_is_another_width() -> None:
     scores = random_scores(50, 9)
     narrow, wide = estimate(scores, 50, confidence=0.5), estimate(scores, 50, confidence=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_a_difference_on_different_examples_has_newcombes_interval() -> None:
+    def wilson(right: int, n: int) -> Estimate:
+        ends = binomtest(right, n).proportion_ci(method="wilson")
+        return Estimate(right / n, ends.low, ends.high)
+
+    found = independent(wilson(56, 70), wilson(48, 80))  # Newcombe 1998, table II, method 10
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)

@@ -11,7 +11,7 @@ from tutelage.errors import MissingPackage, TaskFileError, UnknownName, UsageErr
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.project import Project, open_project
 from tutelage.prompting import FAMILY, PromptedSettings, build_prompted
-from tutelage.prompting.family import selector
+from tutelage.prompting.family import describe_prompted, selector
 from tutelage.tasks.file import validated
 from tutelage.types import Example, Label, Split
 
@@ -106,3 +106,20 @@ def test_a_missing_package_is_one_line(project: Project, monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "tutelage.models.gguf", raising=False)
     with pytest.raises(MissingPackage, match=r"pip install 'tutelage\[local\]'"):
         build_prompted("t", PromptedSettings("m.gguf", provider="gguf"), project)
+
+
+@pytest.mark.parametrize("provider", ["openai", "gguf"])
+def test_a_version_is_described_as_it_is_built_and_kept(provider: str, project: Project) -> None:
+    if provider == "gguf":
+        pytest.importorskip("xllamacpp")
+        (project.folder / "m.gguf").write_bytes(b"GGUF")
+    name = "m.gguf" if provider == "gguf" else "org/m-1.5.b"
+    settings = PromptedSettings(name, provider=provider, base_url="http://127.0.0.1:9/v1", seed=3, user="> {text}")
+    described = describe_prompted("t", settings, project)
+    assert project.store.prompts.read() == []
+    built = build_prompted("t", settings, project)
+    build_prompted("t2", settings, project)
+    (kept,) = project.store.prompts.read()
+    assert (kept.source, kept.candidate, kept.content) == (built.source, "t", built.content)
+    assert (described.source, described.content) == (built.source, built.content)
+    assert kept.content["user"] == "> {text}" and kept.content["settings"]["seed"] == 3

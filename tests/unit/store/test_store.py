@@ -211,3 +211,25 @@ def test_urls_that_cannot_be_opened(where: str, error: type[Exception], message:
     with pytest.raises(error, match=message) as caught:
         open_store(where)
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_a_version_of_a_prompt_is_kept_once(store: Store) -> None:
+    assert store.prompts.put("teacher:m@1", "plain", {"system": "Say “yes”."}) is True
+    assert store.prompts.put("teacher:m@1", "other", {"system": "changed"}) is False
+    assert store.prompts.put("teacher:m@2", "plain", {"shots": []}) is True
+    first, second = store.prompts.read()
+    assert (first.source, first.candidate, first.content) == ("teacher:m@1", "plain", {"system": "Say “yes”."})
+    assert second.source == "teacher:m@2" and second.created > first.created
+
+
+def test_answers_are_found_by_their_source_the_newest_of_each_example(store: Store) -> None:
+    one, two, dev = example(1, "test"), example(2, "test"), example(3, "dev")
+    store.examples.add([one, two, dev])
+    old, new = Prediction("old", source="s"), Prediction("new", source="s", signals={"agreement": 0.5})
+    store.predictions.add("p", [(one.id, old), (two.id, old), (dev.id, old), ("a question", old)])
+    store.predictions.add("q", [(one.id, new), (two.id, Prediction("x", source="another"))])
+    assert store.predictions.by_source("s", "test") == {one.id: new, two.id: old}
+    assert store.predictions.by_source("none", "test") == {}
+    found = store.predictions.sources()
+    assert {source: answering.examples for source, answering in found.items()} == {"s": 3, "another": 1}
+    assert found["s"].first < found["another"].first
