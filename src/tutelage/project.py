@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import StoreError, UnknownName
+from tutelage.models.prices import listed_price
 from tutelage.models.rates import Pace
 from tutelage.store import Store, open_store
 from tutelage.tasks import Task
-from tutelage.tasks.file import TaskFile, read_task_file
+from tutelage.tasks.file import Price, TaskFile, read_task_file
 
 CARD = "card.json"
 
@@ -47,6 +48,10 @@ class Project:
     def paces(self, endpoints: Collection[str]) -> list[Pace]:
         """The allowances that `[limits]` gives these endpoints; all who ask with this project share them."""
         return [pace for name, pace in self._paces.items() if name.rstrip("/") in endpoints]
+
+    def price(self, provider: str, base_url: str | None, model: str) -> Price | None:
+        """What `model` costs: as `[prices]` says, else as the table of the package does; None where neither knows."""
+        return self.file.prices.get(model) or listed_price(provider, base_url, model)
 
     @property
     def artefacts(self) -> Path:

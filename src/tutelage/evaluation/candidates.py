@@ -9,7 +9,7 @@ from tutelage.errors import TaskFileError
 from tutelage.project import Project
 from tutelage.registry import Family, Table
 from tutelage.students import FAMILIES as STUDENTS
-from tutelage.tasks.file import validated
+from tutelage.tasks.file import Price, validated
 from tutelage.types import Predictor, digest
 
 FAMILIES = Table(
@@ -19,6 +19,7 @@ FAMILIES = Table(
         "prompted": "tutelage.prompting.family:FAMILY",
         "self-consistency": "tutelage.prompting.sampling:SELF_CONSISTENCY",
         "best-of-n": "tutelage.prompting.sampling:BEST_OF_N",
+        "prompt-search": "tutelage.evaluation.search.family:FAMILY",
         "replay": "tutelage.evaluation.replay:FAMILY",
         **STUDENTS.rows(),
     },
@@ -39,6 +40,15 @@ class Candidate:
         if self.family.hosted:
             return self.family.hosted(self.name, self.settings, project)
         return bool(getattr(self.settings, "hosted", False))
+
+    def price(self, project: Project) -> Price | None:
+        """What the model that is asked costs; None where none is asked, or none is known."""
+        settings = self.settings
+        if isinstance(of := getattr(settings, "of", None), str):
+            settings = candidate(project, of).settings
+        if not hasattr(settings, "provider"):
+            return None
+        return project.price(settings.provider, settings.base_url, settings.model)
 
     def fingerprint(self, project: Project) -> str:
         """Hash of everything that decides the answers; stored predictions are kept under it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tutelage.registry import Role
-from tutelage.tasks.file import Hardware
+from tutelage.tasks.file import Hardware, Price
 from tutelage.types import Usage
 
 
@@ -43,14 +43,28 @@ def api_cost(usages: Sequence[Usage], basis: str = "API price per token") -> Cos
     return Cost(1000 * sum(billed) / len(billed), basis)
 
 
-def cost_of(role: Role, usages: Sequence[Usage], seconds: float, hardware: Hardware, *, hosted: bool = False) -> Cost:
+def price_basis(price: Price | None) -> str:
+    """Which price the dollars come from: when and where it was read, as far as that is said."""
+    read = ", ".join(part for part in (price.date and f"of {price.date}", price.source) if part) if price else ""
+    return f"API price per token {read}".rstrip()
+
+
+def cost_of(
+    role: Role,
+    usages: Sequence[Usage],
+    seconds: float,
+    hardware: Hardware,
+    *,
+    hosted: bool = False,
+    price: Price | None = None,
+) -> Cost:
     """The cost of a candidate: dollars billed where its answers carry them, else seconds of hardware.
 
     `seconds` is the computing time an answer takes when the machine is kept busy. What is `hosted` by somebody else has
-    a price per token or none that is known: its seconds are not ours.
+    a price per token or none that is known: its seconds are not ours. `price` is named in the basis, not charged again.
     """
     if any(usage.dollars is not None for usage in usages):
-        return api_cost(usages, "recorded dollars" if role == "recorded" else "API price per token")
+        return api_cost(usages, "recorded dollars" if role == "recorded" else price_basis(price))
     if hosted:
         return api_cost(usages)
     return hardware_cost(seconds, hardware)

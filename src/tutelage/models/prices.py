@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from tutelage.models.chat import Message
 from tutelage.tasks.file import Price
@@ -13,6 +19,54 @@ BYTES_PER_TOKEN = 3
 
 MESSAGE_TOKENS = 8
 """What the frame of one message (role, separators) costs at most in the common chat formats."""
+
+TABLE = Path(__file__).with_name("prices.toml")
+"""Prices as they were on the day that stands in it; what task.toml says goes before it."""
+
+HOSTS = {
+    "api.anthropic.com": "anthropic",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral",
+    "api.openai.com": "openai",
+    "api.x.ai": "x-ai",
+    "generativelanguage.googleapis.com": "google",
+}
+"""Whose prices hold at an endpoint."""
+
+VENDORS = {"azureopenai": "azure", "bedrock": "aws", "gemini": "google", "vertexai": "google", "xai": "x-ai"}
+"""Vendors whose name in any-llm is not the one in the table."""
+
+_DAY = re.compile(r"-(\d{8}|\d{4}-\d\d-\d\d)$")
+
+
+def listed_price(provider: str, base_url: str | None, model: str) -> Price | None:
+    """The price of `model` in the table that comes with the package; None where the table does not know it.
+
+    A day at the end of the name ("-20251001") may be left out in the table. What a gateway asks is not what its vendors ask.
+    """
+    if provider == "openai":
+        vendor = HOSTS.get(urlsplit(base_url or "https://api.openai.com").hostname or "")
+    elif provider == "any-llm" and base_url is None:
+        vendor, _, model = model.partition(":")
+        vendor = VENDORS.get(vendor, vendor)
+    else:
+        return None
+    table = _table()
+    rows: Mapping[str, Any] = table["vendors"].get(vendor, {"models": {}})
+    found = rows["models"].get(model) or rows["models"].get(_DAY.sub("", model))
+    if found is None:
+        return None
+    prices = {key: value for key, value in found.items() if key != "up_to"}
+    most = f", prompts up to {found['up_to']:,} tokens" if "up_to" in found else ""
+    return Price(**prices, date=table["date"], source=f"{table['source']}, {rows['source']}{most}")
+
+
+@functools.cache
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads(TABLE.read_text(encoding="utf-8"))
 
 
 def cost(price: Price | None, usage: Usage) -> float | None:

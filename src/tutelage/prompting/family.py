@@ -86,7 +86,7 @@ def prompted_for(
 ) -> Prompted:
     """The model of `settings`, or `model`, asked to do `task`, which need not be the project's (a judge's is not)."""
     settings = with_templates(settings, project)
-    price = project.file.prices.get(settings.model)
+    price = project.price(settings.provider, settings.base_url, settings.model)
     return Prompted(model or model_of(settings, project), task, settings, name=name, selector=shots, price=price)
 
 
@@ -103,7 +103,7 @@ def model_of(settings: PromptedSettings, project: Project) -> ChatModel:
         max_retries=settings.max_retries,
         context=settings.context or DEFAULT_CONTEXT,
         threads=settings.threads,
-        price=project.file.prices.get(settings.model),
+        price=project.price(settings.provider, settings.base_url, settings.model),
         folder=project.folder,
     )
     paces = project.paces(endpoints(settings.provider, settings.base_url, settings.model))

@@ -61,7 +61,7 @@ def build_verifier(name: str, settings: PromptedSettings, project: Project, mode
         verbalised=False,
         confidence=own.confidence,
     )
-    price = project.file.prices.get(settings.model)
+    price = project.price(settings.provider, settings.base_url, settings.model)
     asked = Prompted(model or model_of(asking, project), verification(project.task), asking, name=name, price=price)
     return Verifier(asked, project.task)
 

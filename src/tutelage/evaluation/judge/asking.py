@@ -69,5 +69,6 @@ async def judgements(project: Project, judge: Judge, questions: Iterable[Input],
         stored = project.store.predictions.read(key, list(wanted))
     usages = [prediction.usage for prediction in stored.values()]
     seconds = sum(usage.seconds for usage in usages) / max(len(usages), 1)
-    cost = cost_of("llm", usages, seconds, project.file.hardware, hosted=judge.settings.hosted)
+    price = project.price(judge.settings.provider, judge.settings.base_url, judge.settings.model)
+    cost = cost_of("llm", usages, seconds, project.file.hardware, hosted=judge.settings.hosted, price=price)
     return Judgements(stored, len(missing), cost)

@@ -135,7 +135,7 @@ class Search:
         price, size = project.price(of.provider, of.base_url, of.model), file_size(of, project)
         found = []
         for one in variants:
-            settings, task = one.shots.settings(self.of), one.task(self.project.task)
+            settings, task = one.shots.settings(of), one.task(project.task)
             shots = self._selectors[one.shots]
             asked = Prompted(self.model, task, settings, name=self.name, selector=shots, price=price)
             key = digest(["prompt-search", settings.facts(), asked.template.facts(), size])
