@@ -74,7 +74,8 @@ def micro_field_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Rat
 
 def document_match(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of examples whose every field is right, null for null included."""
-    return Mean(_exact(_counted(task, gold, predicted)).all(axis=1).astype(np.float64))
+    exact = _exact(_counted(task, gold, predicted))
+    return Mean(np.asarray(exact.all(axis=1), dtype=np.float64))
 
 
 def token_f1(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:

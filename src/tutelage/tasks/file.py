@@ -163,6 +163,11 @@ def _unknown(where: str, key: str, known: list[str]) -> str:
 
 
 def _known(kind: type[Any], place: tuple[int | str, ...]) -> list[str]:
-    nested: dict[str, type[BaseModel]] = {"data": DataFile, "prices": Price, "limits": EndpointLimit, "hardware": Hardware}
+    nested: dict[str, type[BaseModel]] = {
+        "data": DataFile,
+        "prices": Price,
+        "limits": EndpointLimit,
+        "hardware": Hardware,
+    }
     model = nested.get(str(place[0]), kind) if place else kind
     return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]

@@ -198,7 +198,7 @@ def test_lists_of_strings(tmp_path: Path) -> None:
     assert [l.value for l in one.store.labels.read("train")] == [["Ann", "Bo"], ["Cy Lee"], ["Bo", "Ann"], [], []]
     assert (report.added, report.labelled, report.rejected) == (6, 5, 3)
     first, second, third = (fact["reason"] for fact in rejects(report))
-    assert first == "the label does not fit: not in the text: [\"Zed\"]"
+    assert first == 'the label does not fit: not in the text: ["Zed"]'
     assert "is not a list of strings" in second and third == "the label \"['Ann']\" is not a JSON list"
 
 

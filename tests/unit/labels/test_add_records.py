@@ -137,7 +137,9 @@ def test_columns_are_named_on_the_command_line(tmp_path: Path, capsys: pytest.Ca
 
 def test_task_toml_maps_the_columns_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     candidate = '[candidates.none]\nfamily = "replay"\nfile = "none.jsonl"\n'
-    one = project(tmp_path, RECORD + candidate + '[[data]]\nfile = "data.csv"\nsplit = "train"\nlabel = {vendor = "Vendor"}\n')
+    one = project(
+        tmp_path, RECORD + candidate + '[[data]]\nfile = "data.csv"\nsplit = "train"\nlabel = {vendor = "Vendor"}\n'
+    )
     table(tmp_path, "a,Acme,,12,")
     with pytest.raises(SystemExit):
         main(["run", "-C", str(tmp_path)])

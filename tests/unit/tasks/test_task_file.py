@@ -78,7 +78,10 @@ def test_defaults(tmp_path: Path) -> None:
         (GOOD + "fields = []\n", r"fields: .*at least 1 item"),
         (GOOD + "grounded = true\n", r"'grounded' does not go with output = 'label'"),
         (GOOD + 'metric = "f1"\n', r"metric = 'f1' does not go with output = 'label'. Known: accuracy, macro_f1"),
-        (GOOD.replace('"label"', '"recrod"'), r"'recrod' is not a known output kind. Did you mean 'record'\? Known: label"),
+        (
+            GOOD.replace('"label"', '"recrod"'),
+            r"'recrod' is not a known output kind. Did you mean 'record'\? Known: label",
+        ),
         (GOOD.replace('name = "topics"\n', ""), r"name: field required"),
         (GOOD + "[[data]]\nfile = 'x'\nsplit = 'eval'\n", r"data.0.split: .*'train', 'dev' or 'test', found 'eval'"),
         (GOOD + "[hardware]\noccupancy = 0\n", r"hardware.occupancy: input should be greater than 0, found 0"),
