@@ -56,7 +56,7 @@ class Regression:
 
     `same` examples score alike; those among them that are answered differently are in `changes` too, behind the worsened
     and the improved ones. `needed` is about how many examples would show a difference of this size 8 times in 10, None
-    where there is none to show.
+    where there is none to show, or too few to say.
     """
 
     a: str
@@ -223,10 +223,13 @@ def _verdict(found: Estimate, changes: Sequence[Change]) -> Verdict:
 
 def _needed(ours: Statistic, theirs: Statistic, found: Estimate, n: int) -> int | None:
     """From the standard deviation of the paired differences; of a metric without scores from the width of its interval."""
-    if found.value == 0:
+    if found.value == 0 or n == 1:
         return None
-    if isinstance(ours, Mean) and isinstance(theirs, Mean) and n > 1:
+    if isinstance(ours, Mean) and isinstance(theirs, Mean):
         spread = float(np.std(ours.scores - theirs.scores, ddof=1))
     else:
         spread = (found.high - found.low) / (2 * NORMAL_95) * math.sqrt(n)
-    return max(math.ceil(((NORMAL_95 + NORMAL_80) * spread / found.value) ** 2), 2)
+    if spread == 0:
+        return None
+    needed = math.ceil(((NORMAL_95 + NORMAL_80) * spread / found.value) ** 2)
+    return max(needed, n + 1) if found.low <= 0 <= found.high else needed
