@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 from tutelage.cli.entry import VERBS, cli
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
+from tutelage.models import PROVIDERS
+from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
-from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, TaskFile
+from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, TaskFile, validated
 from tutelage.tasks.matching import find, normal
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +53,24 @@ def test_every_metric_is_documented() -> None:
 def test_every_shot_selector_is_documented() -> None:
     page = (ROOT / "docs" / "shots.md").read_text(encoding="utf-8")
     assert [selector for selector in SELECTORS.rows() if f"`{selector}`" not in page] == []
+
+
+PROVIDED = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+
+
+def test_every_provider_is_documented() -> None:
+    assert [provider for provider in PROVIDERS.rows() if f"| `{provider}` |" not in PROVIDED] == []
+
+
+@pytest.mark.parametrize(
+    "block", re.findall(r"```toml\n(.*?)```", PROVIDED, re.DOTALL), ids=lambda block: block.split()[0]
+)
+def test_what_the_page_of_providers_says_to_write_can_be_written(block: str) -> None:
+    file = TaskFile.model_validate({"name": "task", "output": "label", "labels": ["a", "b"], **tomllib.loads(block)})
+    for settings in file.candidates.values():
+        assert settings.pop("family") == "prompted"
+        found = validated(PromptedSettings, settings, "the page")
+        assert found.provider in PROVIDERS.rows()
 
 
 def commands() -> list[tuple[str, str]]:
