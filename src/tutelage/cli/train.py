@@ -62,5 +62,5 @@ def describe(report: TrainReport) -> str:
     origins = " + ".join(f"{n} {origin}" for origin, n in report.card["train"]["origins"].items())
     state = "is up to date" if report.skipped else f"trained in {report.seconds:.0f} s"
     line = f"{report.candidate}: {state} ({origins} labels, {report.card['dev']['n']} to choose on) -> {report.folder}"
-    summary = report.card["fit"].get("summary")
+    summary = report.card.get("fit", {}).get("summary")
     return f"{line}\n  {summary}" if summary else line

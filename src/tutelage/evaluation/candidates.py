@@ -55,6 +55,7 @@ class Candidate:
         facts = self.settings.facts() if hasattr(self.settings, "facts") else asdict(self.settings)
         depends = self.family.fingerprint(self.name, self.settings, project)
         task = [project.task.output, list(project.task.fields), project.task.instructions, project.task.schema()]
+        task += project.task.reading()
         return digest([self.family_name, facts, depends, task])
 
     def build(self, project: Project) -> Predictor:

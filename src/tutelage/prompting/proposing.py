@@ -64,7 +64,7 @@ def build_proposer(settings: PromptedSettings, project: Project, model: ChatMode
 
 def questions(form: Form, train: Sequence[Labelled], count: int, seed: int) -> list[Input]:
     """What the proposer is asked: the advice in turn, other examples each time, drawn with `seed`."""
-    found = []
+    found: list[Input] = []
     for number in range(count):
         drawn = random.Random(f"{seed}-{number}").sample(train, min(SHOWN, len(train)))
         found.append(

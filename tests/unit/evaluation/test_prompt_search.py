@@ -18,6 +18,7 @@ from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.harness import evaluate, example_set
 from tutelage.evaluation.search.found import PROMPT
 from tutelage.evaluation.search.halving import FIRST, plan
+from tutelage.evaluation.versions import version_now
 from tutelage.labels.splitting import example_id
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.project import Project, open_project
@@ -105,6 +106,7 @@ def test_a_better_prompt_is_found_within_the_calls_and_answers_from_then_on(tmp_
         assert "own 2 instructions, no shots: accuracy 1.000 beside 0." in describe(report)
         assert searched(project).skipped
         one, test = candidate(project, "searched"), example_set(project, "test")
+        assert BETTER in json.dumps(version_now(project, one).content)  # type: ignore[union-attr]
         assert not one.hosted(project) and asyncio.run(evaluate(project, one, test)) == 12
         answers = project.store.predictions.read(one.fingerprint(project), test.ids)
         assert [answers[e.example.id].value for e in test.examples] == [e.value for e in test.examples]
@@ -205,6 +207,7 @@ def test_without_labels_in_dev_or_a_search_it_says_what_to_do(tmp_path: Path) ->
     project = project_at(tmp_path, "http://127.0.0.1:1/v1", dev=0)
     with pytest.raises(TrainingError, match="no example in dev has a label of the wanted origin"):
         searched(project)
+    assert version_now(project, candidate(project, "searched")) is None
     with pytest.raises(TrainingError, match="Run: tutelage train searched"):
         candidate(project, "searched").build(project)
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from tutelage.evaluation.candidates import candidate
 from tutelage.models.chat import Structured
 from tutelage.project import Project, open_project
 from tutelage.prompting import Prompted, PromptedSettings, build_prompted
@@ -37,7 +38,10 @@ def built(project: Project, name: str) -> Prompted:
 
 
 def test_every_example_can_be_built(project: Project) -> None:
-    assert {built(project, name).name for name in project.file.candidates} == {"plain", "jinja", "dynamic", "honest"}
+    prompted = [name for name, given in project.file.candidates.items() if given["family"] == "prompted"]
+    assert {built(project, name).name for name in prompted} == {"plain", "jinja", "dynamic", "honest"}
+    searched = candidate(project, "searched").settings
+    assert (searched.of, searched.shots) == ("dynamic", (0, 8))
 
 
 def test_templates_say_what_the_page_says(project: Project) -> None:

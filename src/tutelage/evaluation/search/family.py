@@ -23,12 +23,13 @@ from tutelage.evaluation.search.variants import Variant, Written, grid, shot_cho
 from tutelage.models.chat import ChatModel
 from tutelage.project import Project, newest_artefact
 from tutelage.prompting import Prompted, PromptedSettings
-from tutelage.prompting.family import model_of, prompt_facts, prompted_for, selector, with_templates
+from tutelage.prompting.family import model_of, nobody, prompt_facts, prompted_for, selector, with_templates
 from tutelage.prompting.form import form_of
 from tutelage.prompting.proposing import build_proposer
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.several import fingerprint_of, settings_of
 from tutelage.prompting.template import Template
+from tutelage.prompting.versions import Version, register, version_of
 from tutelage.registry import Family
 from tutelage.students.base import FitContext, Trainable
 from tutelage.tasks import OUTPUTS
@@ -151,11 +152,25 @@ def _check(name: str, settings: PromptSearchSettings, project: Project, of: Prom
 
 def build_prompt_search(name: str, settings: PromptSearchSettings, project: Project) -> Prompted:
     """The candidate `of` with the prompt of the newest artefact. Raises TrainingError where there is none."""
+    found = _built(name, settings, project, None)
+    if found is None:
+        raise TrainingError(f"{name!r} has not been searched for yet. Run: tutelage train {name}")
+    register(project, name, found)
+    return found
+
+
+def _describe(name: str, settings: PromptSearchSettings, project: Project) -> Version | None:
+    """The prompt that was found, None where none was yet."""
+    found = _built(name, settings, project, nobody(settings_of(name, "of", settings.of, project)))
+    return None if found is None else version_of(found)
+
+
+def _built(name: str, settings: PromptSearchSettings, project: Project, model: ChatModel | None) -> Prompted | None:
     prompt, of = _chosen(name, project), settings_of(name, "of", settings.of, project)
     if prompt is None:
-        raise TrainingError(f"{name!r} has not been searched for yet. Run: tutelage train {name}")
+        return None
     given = prompt.shots.settings(of)
-    return prompted_for(prompt.task(project.task), name, given, project, selector(given, project))
+    return prompted_for(prompt.task(project.task), name, given, project, selector(given, project), model)
 
 
 def _chosen(name: str, project: Project) -> Variant | None:
@@ -175,4 +190,4 @@ def _hosted(name: str, settings: PromptSearchSettings, project: Project) -> bool
     return settings_of(name, "of", settings.of, project).hosted
 
 
-FAMILY = Family("llm", PromptSearchSettings, build_prompt_search, _fingerprint, PromptSearch, _hosted)
+FAMILY = Family("llm", PromptSearchSettings, build_prompt_search, _fingerprint, PromptSearch, _hosted, _describe)

@@ -22,6 +22,7 @@ from tutelage.prompting import Prompted, PromptedSettings
 from tutelage.prompting.family import file_size, selector, with_templates
 from tutelage.prompting.form import form_of
 from tutelage.prompting.proposing import questions
+from tutelage.prompting.versions import register
 from tutelage.types import Labelled, Prediction, digest
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class Search:
         """The instructions that the proposer writes; answers that fail are fewer of them. Raises TrainingError when the
         budget does not allow to ask, ModelError when no call can succeed."""
         seed = self.bounds.seed
+        register(self.project, self.name, proposer)
         inputs = questions(form_of(self.project.task, self.of), train, count, seed)
         key = digest(["proposals", proposer.source, seed])
         stored = self.project.store.predictions.read(key, [example_id(input) for input in inputs])
@@ -139,6 +141,7 @@ class Search:
             shots = self._selectors[one.shots]
             asked = Prompted(self.model, task, settings, name=self.name, selector=shots, price=price)
             key = digest(["prompt-search", settings.facts(), asked.template.facts(), size])
+            register(project, self.name, asked)
             found.append(Prompt(one, asked, key))
         return found
 
