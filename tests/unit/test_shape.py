@@ -20,10 +20,11 @@ from tutelage.prompting.scorers import SCORERS
 from tutelage.prompting.selectors import SELECTORS
 from tutelage.registry import EXTRAS, Family, Table
 from tutelage.tasks import OUTPUTS
+from tutelage.tasks.normalise import NORMALISERS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS]
+TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 

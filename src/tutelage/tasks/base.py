@@ -66,6 +66,10 @@ class Task(ABC):
         """`value` as far as it fits this very input, and what does not fit (nothing for most kinds)."""
         return Settled(value)
 
+    def reading(self) -> list[str]:
+        """What, besides the schema, decides how an answer is read; part of a candidate's fingerprint."""
+        return []
+
     def at(self, folder: Path) -> Task:
         """The task of the project in `folder`: relative paths among its settings are taken from there."""
         return self

@@ -51,6 +51,10 @@ class RecordTask(Task):
             "additionalProperties": False,
         }
 
+    def reading(self) -> list[str]:
+        """The fields whose normaliser reads dates in an order of its own."""
+        return [f"{name}: {one}" for name, one in sorted(self.normalisers.items()) if one.startswith("date-")]
+
     def render(self, value: Value) -> str:
         """The object in the schema's order, which a record from the store does not have."""
         found = self._known(value)

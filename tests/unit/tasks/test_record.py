@@ -156,6 +156,15 @@ def test_what_does_not_fit_stays_until_it_is_settled() -> None:
     assert value == EMPTY | {"vendor": "V", "total": "a lot"} == INVOICE.canonical(value)
 
 
+def test_who_reads_dates_in_another_order_reads_other_answers() -> None:
+    properties = {"day": {"type": "string", "format": "date"}, "name": {"type": "string"}}
+    task = RecordTask(
+        "t", ("text",), "", answer_schema={"properties": properties}, normalisers={"day": "date-mdy", "name": "words"}
+    )
+    assert task.parse('{"day": "03/04/2026"}') == {"day": "2026-03-04", "name": None}
+    assert task.reading() == ["day: date-mdy"] and INVOICE.reading() == []
+
+
 def test_keys_that_differ_in_case_only_are_told_apart() -> None:
     task = RecordTask(
         "t", ("text",), "", answer_schema={"properties": {"a": {"type": "string"}, "A": {"type": "string"}}}
