@@ -95,7 +95,7 @@ def test_commands_in_the_pages_exist_with_their_flags(page: str, line: str) -> N
         if isinstance(command, click.Group):
             assert words[2] in command.commands, f"{page}: {line}"
             command = command.commands[words[2]]
-        known = {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
+        known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
         flags = [word.partition("=")[0] for word in words if word.startswith("-") and word != "-"]
         assert [flag for flag in flags if flag not in known] == []
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +16,16 @@ from tutelage.cli.progress import progress
 from tutelage.evaluation.candidates import candidate, close, teacher_name
 from tutelage.labels.teach import TeachEstimate, TeachOptions, TeachReport, dry_run, teach
 from tutelage.project import Project
+from tutelage.registry import load
 from tutelage.types import SPLITS, Example, Predictor, Split
+
+if TYPE_CHECKING:
+    from tutelage.labels.batch import BatchOptions, BatchReport
+
+R = TypeVar("R")
+
+BATCHES = "tutelage.labels.batch:"
+"""Loaded when it is needed: it brings the client of endpoints."""
 
 
 @click.command("label")
@@ -24,31 +34,53 @@ from tutelage.types import SPLITS, Example, Predictor, Split
 @click.option(
     "--budget", type=click.FloatRange(min=0), help="Most dollars for this teacher in all, earlier runs included."
 )
+@click.option("--batch", is_flag=True, help="Ask by the endpoint's batch API: cheaper, with answers within 24 hours.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="With --batch: wait for answers, or pick them up next time.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what it would ask and cost; ask nothing.")
 @json_option
 @project_options
 def command(
-    project: Project, split: str, limit: int | None, budget: float | None, dry_run: bool, as_json: bool
+    project: Project,
+    split: str,
+    limit: int | None,
+    budget: float | None,
+    batch: bool,
+    wait: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Ask the teacher of task.toml for labels of the examples that have none of its labels yet.
 
     Every answer is stored when it arrives: a run that was stopped or killed goes on where it was and pays for nothing
     twice. Answers that do not fit the task are asked for again, then counted as failed.
 
+    With --batch the questions are sent as files. Called again, it picks up what has been answered, and never sends an
+    example that is in a batch already. What failed in a batch is asked again by the next run, live or in a batch.
+
     \b
     Examples:
       tutelage label --dry-run
       tutelage label --budget 5
       tutelage label --split all --limit 500 --json
+      tutelage label --batch --no-wait
     """
     options = TeachOptions(budget=budget, limit=limit)
     if dry_run:
-        estimate = _estimate(project, split, options)
-        emit(estimate._asdict(), as_json, _describe_estimate(estimate))
+        estimate = _estimate(project, split, options, batch)
+        emit(estimate._asdict(), as_json, _describe_estimate(estimate, batch))
         return
-    report = label_with_teacher(project, split, options)
+    if batch:
+        report, text = _label_in_batches(project, split, options, wait)
+    else:
+        report = label_with_teacher(project, split, options)
+        text = describe(report)
     facts = asdict(report) | {"problem": report.problem and str(report.problem)}
-    emit(facts, as_json, describe(report))
+    emit(facts, as_json, text)
     if report.problem:
         raise report.problem
 
@@ -56,38 +88,81 @@ def command(
 def label_with_teacher(project: Project, split: str, options: TeachOptions) -> TeachReport:
     """Label a split (or "all") with a progress bar. Ctrl-C waits for the answers under way and keeps them."""
     chosen = candidate(project, teacher_name(project))
-    predictor = chosen.build(project)
-    total = _count(project, split)
-    with progress(f"Labelling {split} with {chosen.name}", total) as advance:
+    predictor, fingerprint = chosen.build(project), chosen.fingerprint(project)
+
+    def seen(report: TeachReport) -> int:
+        return report.answered + report.failed + report.skipped + report.reused
+
+    with _telling(project, split, f"Labelling {split} with {chosen.name}", seen) as tell:
+
+        async def work(stop: asyncio.Event) -> TeachReport:
+            examples = _examples(project, split)
+            return await teach(project, predictor, examples, options, fingerprint=fingerprint, progress=tell, stop=stop)
+
+        return asyncio.run(_until_interrupted(predictor, work))
+
+
+def _label_in_batches(project: Project, split: str, options: TeachOptions, wait: bool) -> tuple[TeachReport, str]:
+    """As `label_with_teacher`, by batches, and the report as text. Ctrl-C leaves those that run running."""
+    chosen = candidate(project, teacher_name(project))
+    predictor, fingerprint = chosen.build(project), chosen.fingerprint(project)
+    kind: type[BatchOptions] = load(BATCHES + "BatchOptions")
+    told = kind(budget=options.budget, limit=options.limit, wait=wait)
+
+    def seen(report: BatchReport) -> int:
+        return report.answered + report.failed + report.skipped + report.reused + report.lost + report.done
+
+    with _telling(project, split, f"Batches of {split} for {chosen.name}", seen) as tell:
+
+        async def work(stop: asyncio.Event) -> BatchReport:
+            teach_in_batches: Callable[..., Awaitable[BatchReport]] = load(BATCHES + "teach_in_batches")
+            examples = _examples(project, split)
+            return await teach_in_batches(
+                project, predictor, examples, told, fingerprint=fingerprint, progress=tell, stop=stop
+            )
+
+        report = asyncio.run(_until_interrupted(predictor, work))
+    return report, describe(
+        report, (report.lost, "not answered"), (report.others, "in batches of another prompt, model or endpoint")
+    )
+
+
+@contextmanager
+def _telling(project: Project, split: str, title: str, seen: Callable[[Any], int]) -> Iterator[Callable[[Any], None]]:
+    """Yields what to tell of every report; `seen` says how far a report is."""
+    with progress(title, _count(project, split)) as advance:
         last = 0
 
         def tell(report: TeachReport) -> None:
             nonlocal last
-            seen = report.answered + report.failed + report.skipped + report.reused
-            shown = {} if report.dollars is None else {"cost": f"${report.dollars:.4f}"}
-            advance(seen - last, **shown, failed=report.failed)
-            last = seen
+            shown: dict[str, object] = {} if report.dollars is None else {"cost": f"${report.dollars:.4f}"}
+            waiting = {"waiting": report.waiting} if report.waiting else {}
+            advance(seen(report) - last, **shown, failed=report.failed, **waiting)
+            last = seen(report)
 
-        return asyncio.run(_teach(project, predictor, split, options, chosen.fingerprint(project), tell))
+        yield tell
 
 
-async def _teach(
-    project: Project, predictor: Predictor, split: str, options: TeachOptions, fingerprint: str, tell: Any
-) -> TeachReport:
+async def _until_interrupted(predictor: Predictor, work: Callable[[asyncio.Event], Awaitable[R]]) -> R:
+    """`work`, told by an event when Ctrl-C is pressed; the predictor is closed at the end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop.set)
     try:
-        examples = _examples(project, split)
-        return await teach(project, predictor, examples, options, fingerprint=fingerprint, progress=tell, stop=stop)
+        return await work(stop)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         await close(predictor)
 
 
-def _estimate(project: Project, split: str, options: TeachOptions) -> TeachEstimate:
-    predictor = candidate(project, teacher_name(project)).build(project)
+def _estimate(project: Project, split: str, options: TeachOptions, batch: bool) -> TeachEstimate:
+    predictor = candidate(project, teacher_name(project)).build(replace(project, dry=True))
     try:
+        if batch:
+            estimate: TeachEstimate = load(BATCHES + "dry_batch")(
+                project, predictor, _examples(project, split), options.limit
+            )
+            return estimate
         return dry_run(project, predictor, _examples(project, split), options)
     finally:
         asyncio.run(close(predictor))
@@ -107,26 +182,29 @@ def _count(project: Project, split: str) -> int:
     return sum(counts[one] for one in _splits(split))
 
 
-def describe(report: TeachReport) -> str:
-    """The report as lines for people; what did not happen is not mentioned."""
+def describe(report: TeachReport, *more: tuple[int, str]) -> str:
+    """The report as lines for people, with `more` counts; what did not happen is not mentioned."""
     cost = "price unknown" if report.dollars is None else f"${report.dollars:.4f}"
     parts = [f"{report.answered} labels from {report.asked} questions in {report.seconds:.0f} s, {cost}"]
     others = (
         (report.skipped, "labelled before"),
         (report.reused, "taken from stored answers"),
         (report.failed, "failed"),
+        (report.waiting, "in batches that are not done (pick them up with: tutelage label --batch)"),
+        *more,
     )
     parts += [f"{count} {what}" for count, what in others if count]
     text = f"{report.source.removeprefix('teacher:')}: {', '.join(parts)}"
     return "\n".join([text, *(f"  {count} x {line}" for line, count in report.errors)])
 
 
-def _describe_estimate(estimate: TeachEstimate) -> str:
-    known = estimate.dollars is not None and estimate.most_dollars is not None
-    cost = (
-        f"${estimate.dollars:.4f}, with all repairs at most ${estimate.most_dollars:.4f}" if known else "price unknown"
-    )
+def _describe_estimate(estimate: TeachEstimate, batch: bool) -> str:
+    cost = "price unknown"
+    if estimate.dollars is not None and estimate.most_dollars is not None:
+        repaired = f"with all repairs at most ${estimate.most_dollars:.4f}"
+        most = "at the price of batches (batch_discount)" if batch else repaired
+        cost = f"${estimate.dollars:.4f}, {most}"
     return (
-        f"Would ask {estimate.calls} questions ({estimate.skipped} are labelled already): about "
+        f"Would ask {estimate.calls} questions ({estimate.skipped} are labelled already or in batches): about "
         f"{estimate.input_tokens:,} input tokens (estimated), at most {estimate.output_tokens:,} output tokens; {cost}"
     )

@@ -43,7 +43,8 @@ class TeachReport:
     """What happened so far. `skipped` had a label of this source already, `reused` a stored answer that became one.
 
     `dollars` is what this run paid, None where a price is not known; `seconds` is wall time; `errors` counts the most
-    frequent failures by their line; `problem` is what ended the run early (BudgetExceeded, a fatal ModelError).
+    frequent failures by their line; `problem` is what ended the run early (BudgetExceeded, a fatal ModelError). `waiting`
+    examples are in batches that have not ended (see `labels.batch`), and are not asked about besides.
     """
 
     source: str
@@ -56,10 +57,12 @@ class TeachReport:
     seconds: float = 0.0
     errors: tuple[tuple[str, int], ...] = ()
     problem: TutelageError | None = None
+    waiting: int = 0
 
 
 class TeachEstimate(NamedTuple):
-    """What labelling would take: calls (one an example), tokens as estimated, output at its maximum.
+    """What labelling would take: calls (one an example), tokens as estimated, output at its maximum. Skipped are examples
+    that have a label or are in a batch.
 
     `dollars` is that without repairs, `most_dollars` with every repair asked for; None where a price is not known.
     """
@@ -98,12 +101,8 @@ async def teach(
     if isinstance(teacher, Asked):
         if options.concurrency:
             teacher = teacher.at_most(options.concurrency)
-        if options.budget is not None and teacher.price is None:
-            model = teacher.source.removeprefix("teacher:").rpartition("@")[0]
-            raise UsageError(
-                f"The price of {model!r} is not known, so a budget cannot be kept. Set [prices.{model!r}] in task.toml, "
-                "input and output in dollars per million tokens."
-            )
+        if options.budget is not None:
+            priced(teacher)
     run = _Labelling(project, teacher, options, fingerprint, progress)
     try:
         if isinstance(teacher, OneByOne):
@@ -119,7 +118,8 @@ def dry_run(
     project: Project, teacher: Predictor, examples: Iterable[Example], options: TeachOptions | None = None
 ) -> TeachEstimate:
     """What `teach` would ask and cost, without asking. Predictors that are no prompted model cost nothing to ask."""
-    labelled = project.store.labels.labelled_by(source_of(teacher))
+    source = source_of(teacher)
+    labelled = project.store.labels.labelled_by(source) | project.store.batches.pending(source)
     calls = skipped = input_tokens = output_tokens = 0
     dollars: float | None = 0.0
     most: float | None = 0.0
@@ -135,9 +135,19 @@ def dry_run(
             estimate = teacher.estimate(example.input)
             input_tokens += estimate.input_tokens
             output_tokens += estimate.output_tokens
-            dollars = _plus(dollars, teacher.dollars(example.input, repairs=False))
-            most = _plus(most, teacher.dollars(example.input))
+            dollars = plus(dollars, teacher.dollars(example.input, repairs=False))
+            most = plus(most, teacher.dollars(example.input))
     return TeachEstimate(calls, skipped, input_tokens, output_tokens, dollars, most)
+
+
+def priced(teacher: Asked) -> None:
+    """Raises UsageError when the price of what `teacher` asks is not known."""
+    if teacher.price is None:
+        model = teacher.source.removeprefix("teacher:").rpartition("@")[0]
+        raise UsageError(
+            f"The price of {model!r} is not known, so a budget cannot be kept. Set [prices.{model!r}] in task.toml, "
+            "input and output in dollars per million tokens."
+        )
 
 
 def source_of(teacher: Predictor) -> str:
@@ -167,6 +177,7 @@ class _Labelling:
         self._start = time.perf_counter()
         self._failed_in_a_row = 0
         self._labelled = {self.source: self.store.labels.labelled_by(self.source)}
+        self._pending = self.store.batches.pending(self.source)
         self._arrived: deque[_Done] = deque()
         self._writing = asyncio.Lock()
         self._reserved = self._commits = 0
@@ -176,7 +187,7 @@ class _Labelling:
     def report(self) -> TeachReport:
         seconds, errors = time.perf_counter() - self._start, tuple(self.errors.most_common(5))
         counts = (self.asked, self.answered, self.failed, self.skipped, self.reused)
-        return TeachReport(self.source, *counts, self.dollars, seconds, errors, self.problem)
+        return TeachReport(self.source, *counts, self.dollars, seconds, errors, self.problem, len(self._pending))
 
     def close(self) -> None:
         """Keep what has arrived and is not kept yet."""
@@ -269,7 +280,7 @@ class _Labelling:
             self.answered += 1
             self._failed_in_a_row = 0
         if self._paid:
-            self.dollars = _plus(self.dollars, prediction.usage.dollars)
+            self.dollars = plus(self.dollars, prediction.usage.dollars)
 
     async def _flush(self) -> None:
         """Returns once all that has arrived is in the store."""
@@ -291,17 +302,13 @@ class _Labelling:
             batch.append(self._arrived.popleft())
         if self.fingerprint:
             self.store.predictions.add(self.fingerprint, [(done.example.id, done.prediction) for done in batch])
-        self.store.labels.add([label for done in batch if (label := self._label(done))])
+        self.store.labels.add(
+            [label for done in batch if (label := label_of(done.example.id, done.prediction, self.source))]
+        )
         settled = [done for done in batch if done.reservation is not None]
         for done in settled:
             self.store.spend.settle(done.reservation or 0, done.prediction.usage.dollars or 0.0)
         return len(settled)
-
-    def _label(self, done: _Done) -> Label | None:
-        prediction = done.prediction
-        if prediction.value is None:
-            return None
-        return Label(done.example.id, prediction.value, _label_source(prediction, self.source), note=prediction.note)
 
     def _unlabelled(self, examples: Iterable[Example]) -> Iterator[Example]:
         """The examples to ask about; those with a stored answer are given their label instead."""
@@ -309,6 +316,8 @@ class _Labelling:
         while page := list(islice(left, PAGE)):
             fresh = {example.id: example for example in page if example.id not in labelled}
             self.skipped += len(page) - len(fresh)
+            for id in self._pending & fresh.keys():
+                del fresh[id]
             stored = self.store.predictions.read(self.fingerprint, list(fresh)) if self.fingerprint else {}
             for id, example in fresh.items():
                 prediction = stored.get(id)
@@ -336,9 +345,17 @@ class _Labelling:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **named))
 
 
+def label_of(example_id: str, prediction: Prediction, source: str) -> Label | None:
+    """The label that a prediction of a teacher makes; None for one that failed. It may name its source itself."""
+    if prediction.value is None:
+        return None
+    return Label(example_id, prediction.value, _label_source(prediction, source), note=prediction.note)
+
+
 def _label_source(prediction: Prediction, source: str) -> str:
     return prediction.source if prediction.source.startswith("teacher:") else source
 
 
-def _plus(total: float | None, dollars: float | None) -> float | None:
+def plus(total: float | None, dollars: float | None) -> float | None:
+    """The sum; None, not known, where either is."""
     return None if total is None or dollars is None else total + dollars

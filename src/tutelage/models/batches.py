@@ -245,7 +245,6 @@ def _batch(found: Found) -> Batch:
     done = ((counts.completed or 0) + (counts.failed or 0)) if counts else 0
     files = tuple(file for file in (found.output_file_id, found.error_file_id) if file)
     errors = (found.errors.data if found.errors else None) or []
-    problem = "; ".join(
-        line(f"{error.message} (line {error.line})" if error.line else f"{error.message}") for error in errors[:2]
-    )
+    said_of = [f"line {error.line}: {error.message}" if error.line else f"{error.message}" for error in errors[:2]]
+    problem = "; ".join(map(line, said_of))
     return Batch(found.id, found.status, done, files, problem)

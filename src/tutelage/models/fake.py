@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from tutelage.errors import UsageError
 from tutelage.models.fake_answers import completion, error_body, filtered, reasoned, refusal
+from tutelage.models.fake_batches import BatchScript, FakeBatches
 from tutelage.types import digest
 
 Fault: TypeAlias = Literal[
@@ -48,7 +49,8 @@ class Script:
     The n-th request gets the n-th of `faults` (None: no fault); after them, each request gets fault f with probability
     `rates[f]`, decided by `seed`, the message and how often it was asked, so not by the order of arrival. `models` are
     the names that exist (empty: all), `key` the only key that is let in, `refuses` the parameters answered with 400,
-    `ignores` those that do nothing. Of each prompt `cached_tokens` are said to have been cached.
+    `ignores` those that do nothing. Of each prompt `cached_tokens` are said to have been cached. `batches` None: there is no
+    batch API.
     """
 
     answer: str | Callable[[str], str] = "ok"
@@ -63,6 +65,7 @@ class Script:
     refuses: Sequence[str] = ()
     ignores: Sequence[str] = ()
     cached_tokens: int = 0
+    batches: BatchScript | None = field(default_factory=BatchScript)
     log: Path | None = None
 
 
@@ -86,9 +89,11 @@ class FakeOpenAI:
         """The JSON bodies of all requests, in order."""
         self._port = port
         self._seen: Counter[str] = Counter()
+        self.batches = FakeBatches(self.script.batches, self._batched, self._refused_key)
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/models", self._models, methods=["GET"]),
+            *self.batches.routes,
         ]
         self.app = Starlette(routes=routes)
 
@@ -139,23 +144,36 @@ class FakeOpenAI:
         return JSONResponse({"object": "list", "data": models})
 
     async def _chat(self, request: Request) -> Response:
-        script = self.script
         body = await request.json()
         self.bodies.append(body)
-        if script.key and request.headers.get("authorization") != f"Bearer {script.key}":
-            return error_body(401, "Incorrect API key provided.", code="invalid_api_key")
-        if script.models and body["model"] not in script.models:
-            return error_body(404, f"The model `{body['model']}` does not exist.", code="model_not_found")
-        for name in script.refuses:
-            if name in body:
-                message = f"Unsupported parameter: '{name}' is not supported with this model."
-                return error_body(400, message, code="unsupported_parameter", param=name)
+        if refused := self._refused_key(request) or self._refused(body):
+            return refused
         text = next(message["content"] for message in reversed(body["messages"]) if message["role"] == "user")
         key = digest(text)
         fault = self._fault(key)
         response = await self._response(request, body, text, fault)
         answered = fault in (None, "slow") and not await request.is_disconnected()
         return _Told(response, lambda: self._tell(Asked(key, fault, answered, time.time())))
+
+    def _refused_key(self, request: Request) -> Response | None:
+        key = self.script.key
+        if key and request.headers.get("authorization") != f"Bearer {key}":
+            return error_body(401, "Incorrect API key provided.", code="invalid_api_key")
+        return None
+
+    def _refused(self, body: Mapping[str, Any]) -> Response | None:
+        if self.script.models and body["model"] not in self.script.models:
+            return error_body(404, f"The model `{body['model']}` does not exist.", code="model_not_found")
+        for name in self.script.refuses:
+            if name in body:
+                message = f"Unsupported parameter: '{name}' is not supported with this model."
+                return error_body(400, message, code="unsupported_parameter", param=name)
+        return None
+
+    def _batched(self, body: Mapping[str, Any]) -> Response:
+        """The answer to a request in a batch, which meets no faults but those of batches."""
+        text = next(message["content"] for message in reversed(body["messages"]) if message["role"] == "user")
+        return self._refused(body) or JSONResponse(self._completion(body, text, None))
 
     def _fault(self, key: str) -> Fault | None:
         self._seen[key] += 1

@@ -109,7 +109,7 @@ class Prompted:
         self.source = f"teacher:{model.name}@{prompt_version(self.template, self.settings)}"
         self._name = name or model.name
         self._slots = PerLoop(lambda: asyncio.Semaphore(self.concurrency))
-        self._params = self.form.params(self.settings)
+        self.params = self.form.params(self.settings)
         self._asker = Asker(model, self.form, self.settings.repairs, self.settings.context or model.limits.context)
         self._names = frozenset(self.form.schema["properties"]) - {CONFIDENCE if self.settings.verbalised else ""}
         self._prompts: OrderedDict[tuple[str, ...], list[Message]] = OrderedDict()
@@ -168,7 +168,7 @@ class Prompted:
     @cached_property
     def _schema_tokens(self) -> int:
         sent = self.settings.structured in ("schema", "tool")
-        return estimated_tokens(json.dumps(self._params.schema)) if sent else 0
+        return estimated_tokens(json.dumps(self.params.schema)) if sent else 0
 
     def dollars(self, input: Input, *, repairs: bool = True) -> float | None:
         """The most that an answer about `input` is estimated to cost (without `repairs`: one call); None without a price."""
@@ -185,15 +185,15 @@ class Prompted:
         if problem := self.unsendable(input):
             raise DataError(problem)
         messages = await self._prompt(input)
-        await self._asker.check(messages, self._params.max_tokens)
-        return Question(messages, self._params)
+        await self._asker.check(messages, self.params.max_tokens)
+        return Question(messages, self.params)
 
     def heard(self, input: Input, came: Reply | ModelError | DataError) -> Prediction:
         """The prediction that `came`, which answers a `question`, makes: as a call's, but that nothing is asked again."""
         if isinstance(came, DataError):
             return self._failed(str(came), [], 0.0)
         talk = Talk([])
-        self._asker.hear(talk, came, input, self._params.max_tokens)
+        self._asker.hear(talk, came, input, self.params.max_tokens)
         return self._came_of(talk, talk.usages, 0, 0.0)
 
     async def close(self) -> None:
@@ -234,7 +234,7 @@ class Prompted:
         """What the try with this number is asked with."""
         if number:
             seed = (seed or 0) + number
-        return self._params if seed == self._params.seed else replace(self._params, seed=seed)
+        return self.params if seed == self.params.seed else replace(self.params, seed=seed)
 
     @cached_property
     def _searching(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.cli.test_verbs import last_json, run
 
 from tutelage.models.fake import FakeOpenAI, Script
+from tutelage.models.fake_batches import BatchScript
 
 N = 12
 
@@ -121,3 +122,42 @@ def test_run_goes_on_without_a_candidate_that_cannot_be_had(
     report = json.loads(out.strip().splitlines()[-1])
     assert [row["name"] for row in report["candidates"]] == ["big"]
     assert "linear was left out" in err  # its teacher's labels are all alike: nothing to learn
+
+
+def test_a_batch_is_submitted_and_picked_up(
+    project: Path, server: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("label", "-C", project, "--batch", "--dry-run") == 0
+    assert "at the price of batches" in capsys.readouterr().out and server.bodies == []
+    assert run("label", "-C", project, "--batch", "--no-wait") == 0
+    text = capsys.readouterr().out
+    assert f"1 labels from {N - 2} questions" in text and f"{N - 3} in batches that are not done" in text
+    assert run("label", "-C", project) == 0
+    assert f"{N - 3} in batches" in capsys.readouterr().out and len(server.bodies) == 1
+    assert run("label", "-C", project, "--batch", "--json") == 0
+    report = last_json(capsys)
+    assert isinstance(report, dict) and (report["answered"], report["waiting"]) == (N - 3, 0)
+    assert len(server.batches.bodies) == N - 3
+
+
+def test_a_batch_that_expires_is_one_line_and_exit_code_1(
+    project: Path, server: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.batches.script = BatchScript(ends="expired", answers=lambda text: text == "text 5")
+    assert run("label", "-C", project, "--batch") == 1
+    told = capsys.readouterr()
+    assert f"1 of its {N - 3} examples were answered" in told.err and told.err.count("Error:") == 1
+    assert f"{N - 4} not answered" in told.out
+
+
+def test_a_dry_run_needs_no_key(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    text = (project / "task.toml").read_text()
+    (project / "task.toml").write_text("\n".join(line for line in text.splitlines() if "base_url" not in line))
+    assert run("label", "-C", project, "--dry-run") == 0
+    assert f"Would ask {N - 2} questions" in capsys.readouterr().out
+    assert run("label", "-C", project, "--dry-run", "--batch") == 0
+    assert run("label", "-C", project) == 2
+    assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
