@@ -74,7 +74,7 @@ class PromptSearch(Trainable):
         """The candidates that are asked, and the metric. Raises TaskFileError for those that cannot be."""
         asked = {"of": settings.of} | ({"proposer": settings.proposer} if settings.proposer else {})
         found = [fingerprint_of(of, settings_of(name, key, of, project), project) for key, of in asked.items()]
-        return [project.task.metric, project.task.instructions, *found]
+        return [project.task.metric, project.task.instructions, *project.task.reading(), *found]
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         """Search on `dev`; `train` is what the proposer is shown and shots are chosen from."""

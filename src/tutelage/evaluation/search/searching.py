@@ -140,7 +140,7 @@ class Search:
             settings, task = one.shots.settings(of), one.task(project.task)
             shots = self._selectors[one.shots]
             asked = Prompted(self.model, task, settings, name=self.name, selector=shots, price=price)
-            key = digest(["prompt-search", settings.facts(), asked.template.facts(), size])
+            key = digest(["prompt-search", settings.facts(), asked.template.facts(), size, *task.reading()])
             register(project, self.name, asked)
             found.append(Prompt(one, asked, key))
         return found
