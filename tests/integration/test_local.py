@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 import re
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tutelage.errors import DataError, ModelError
 from tutelage.models import ModelSettings, Reply
 from tutelage.models.build import build_model
 from tutelage.models.chat import ChatModel, Message, Params
+from tutelage.models.weights import Weights, find
 from tutelage.settings import weights_folder
 
 ASKED = [Message("system", "Read."), Message("user", "In the end the wind fell. Naïve 🌧")]
@@ -142,6 +145,16 @@ def test_what_prompts_share_is_computed_once_and_changes_nothing(folder: Path, m
     assert after.usage.cached_input_tokens > 150
     assert after.text == alone.text
     assert [t.logprob for t in after.tokens or ()] == pytest.approx([t.logprob for t in alone.tokens or ()], abs=1e-4)
+
+
+def test_candidates_over_one_model_share_it_until_the_last_lets_go(folder: Path) -> None:
+    place = find(str(folder), Path())
+    first, second = Weights.shared(place, 1), Weights.shared(place, 1)
+    assert first is second
+    gone = weakref.ref(first)
+    del first, second
+    gc.collect()
+    assert gone() is None
 
 
 def test_tokens_are_counted_exactly(folder: Path, model: ChatModel) -> None:

@@ -23,7 +23,7 @@ def build_model(provider: str, settings: ModelSettings, paces: Sequence[Pace] = 
 
 
 def endpoints(provider: str, base_url: str | None, model: str) -> list[str]:
-    """The names under which `[limits]` may speak of a model: its endpoint's, its vendor's ("anthropic:..."), its own."""
+    """The names under which `[limits]` may speak of a model: its endpoint's, its vendor's, its own, with or without vendor."""
     endpoint = base_url or DEFAULT_ENDPOINTS.get(provider)
-    vendor = model.partition(":")[0] if provider == "any-llm" else None
-    return [name.rstrip("/") for name in (endpoint, vendor, model) if name]
+    vendor, _, bare = model.partition(":") if provider == "any-llm" else (None, None, None)
+    return [name.rstrip("/") for name in (endpoint, vendor, model, bare) if name]

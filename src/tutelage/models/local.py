@@ -26,15 +26,15 @@ CHARACTERS_PER_TOKEN = 16
 class TransformersChat:
     """The model `settings.model`, loaded at the first call; local answers have no price per token.
 
-    One call at a time, in a thread. The window is the model's own, or `settings.context` where that is smaller; log
-    probabilities are the model's own, before temperature and grammar. Raises DataError for a path that holds no model.
+    One call at a time, in a thread; all candidates over one model share what is in memory. The window is the model's own,
+    or `settings.context` where that is smaller; log probabilities are the model's own, before temperature and grammar.
+    Raises DataError for a path that holds no model.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
         self._place = find(settings.model, settings.folder)
         self._context = min(settings.context, self._place.window or settings.context)
-        self._lock = threading.Lock()
         self._weights: Weights | None = None
 
     @property
@@ -61,8 +61,9 @@ class TransformersChat:
         """Exact, by the model's own tokenizer and chat template. The frame of a tool is not counted."""
 
         def count() -> int:
-            with self._lock:
-                return len(self._loaded().encode(messages))
+            weights = self._loaded()
+            with weights.lock:
+                return len(weights.encode(messages))
 
         return await asyncio.to_thread(count)
 
@@ -70,13 +71,14 @@ class TransformersChat:
         self._weights = None
 
     def _loaded(self) -> Weights:
-        if self._weights is None:
-            self._weights = Weights(self._place, self._settings.threads)
-        return self._weights
+        weights = self._weights
+        if weights is None:
+            weights = self._weights = Weights.shared(self._place, self._settings.threads)
+        return weights
 
     def _complete(self, messages: Sequence[Message], params: Params, binding: Binding, left: threading.Event) -> Reply:
-        with self._lock:
-            weights, grammar = self._loaded(), binding.body.get("grammar")
+        weights, grammar = self._loaded(), binding.body.get("grammar")
+        with weights.lock:
             bound_by = Bound(weights.vocabulary, grammar, weights.ends) if grammar else None
             start = time.perf_counter()
             prompt = weights.encode(messages, binding.body.get("tools"))

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+from weakref import WeakValueDictionary
 
 import jinja2
 import llguidance.hf
@@ -74,9 +75,22 @@ class Generated:
 
 
 class Weights:
-    """The model at `place`. Not to be used by two threads at once. Raises ModelError when it cannot be loaded."""
+    """The model at `place`, to be used under its `lock`. Raises ModelError when it cannot be loaded."""
+
+    _alive: ClassVar[WeakValueDictionary[tuple[Place, int | None], Weights]] = WeakValueDictionary()
+    _opening: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def shared(cls, place: Place, threads: int | None = None) -> Weights:
+        """The same for all who ask for the same model, for as long as one of them keeps it."""
+        with cls._opening:
+            found = cls._alive.get((place, threads))
+            if found is None:
+                found = cls._alive[place, threads] = cls(place, threads)
+            return found
 
     def __init__(self, place: Place, threads: int | None = None) -> None:
+        self.lock = threading.Lock()
         environment.wait_passively()
         if threads:
             torch.set_num_threads(threads)

@@ -117,6 +117,7 @@ def test_a_pace_lasts_over_event_loops() -> None:
         ("openai", "http://here/v1", "large", ["http://here/v1", "large"]),
         ("openai", None, "m", ["https://api.openai.com/v1"]),
         ("any-llm", None, "anthropic:some", ["anthropic"]),
+        ("any-llm", None, "anthropic:large", ["large", "anthropic"]),
         ("any-llm", "http://here/v1", "anthropic:some", ["http://here/v1", "anthropic"]),
     ],
 )
