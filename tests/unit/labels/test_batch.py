@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -294,4 +296,46 @@ def test_a_file_of_answers_that_comes_broken_is_fetched_again(project: Project, 
     report = run(project, server)
     assert "cannot be read" in str(report.problem) and report.waiting == COUNT - 1
     server.batches.files[held.files["output"]] = whole
+    assert run(project, server).answered == COUNT - 1 and set(paid(server).values()) == {1}
+
+
+def test_a_batch_that_the_endpoint_forgot_is_kept_until_its_answers_are_surely_gone(
+    project: Project, server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, server, replace(QUICK, wait=False))
+    spent = project.store.spend.spent(teacher(project, server).source)
+    server.batches.held.clear()
+    report = run(project, server)
+    assert "does not know the batch" in str(report.problem) and report.waiting == COUNT - 1
+    monkeypatch.setattr(collecting, "KEPT", 0.0)
+    gone = run(project, server)
+    assert gone.lost == COUNT - 1 and "answers are kept for 30 days" in str(gone.problem)
+    assert gone.dollars is None and project.store.spend.spent(gone.source) == spent
+    assert run(project, server).problem is None and labelled(project) == RIGHT
+
+
+def test_a_batch_that_another_process_is_sending_is_left_to_it(project: Project, server: FakeOpenAI) -> None:
+    ids, owner = [f"{number:032}" for number in range(4)], f"{socket.gethostname()}:{os.getppid()}"
+    source, endpoint = teacher(project, server).source, server.base_url
+    sending = Submitted("k", endpoint, source, FINGERPRINT, owner, "uploading", None, 4, 0, 0)
+    project.store.batches.begin(sending, ids, 5.0, None)
+    report = run(project, server, replace(QUICK, wait=False))
+    assert (report.asked, report.waiting) == (COUNT - 4, COUNT - 1) and project.store.batches.creating("k")
+
+
+def test_stopping_leaves_batches_running(project: Project, server: FakeOpenAI) -> None:
+    go(server, polls=1000)
+    stop = asyncio.Event()
+
+    async def work() -> BatchReport:
+        asked, examples = teacher(project, server), project.store.examples.read("train")
+        asyncio.get_running_loop().call_later(0.3, stop.set)
+        try:
+            return await teach_in_batches(project, asked, examples, QUICK, fingerprint=FINGERPRINT, stop=stop)
+        finally:
+            await asked.close()
+
+    report = asyncio.run(work())
+    assert (report.problem, report.waiting, report.answered) == (None, COUNT - 1, 1)
+    go(server, polls=1)
     assert run(project, server).answered == COUNT - 1 and set(paid(server).values()) == {1}
