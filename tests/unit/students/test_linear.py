@@ -179,6 +179,7 @@ class LengthEncoder:
     """An encoder of width 2 that sees whether a text has more than three words."""
 
     width = 2
+    identity = "lengths"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         return np.array([[1, 0] if len(text.split()) > 3 else [0, 1] for text in texts], np.float32)
