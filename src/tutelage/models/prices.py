@@ -85,7 +85,9 @@ def batch_price(price: Price | None) -> Price | None:
         return None
     share = 1 - price.batch_discount
     cached = None if price.cached_input is None else share * price.cached_input
-    return price.model_copy(update={"input": share * price.input, "output": share * price.output, "cached_input": cached})
+    return price.model_copy(
+        update={"input": share * price.input, "output": share * price.output, "cached_input": cached}
+    )
 
 
 def estimated_tokens(text: str) -> int:

@@ -119,7 +119,8 @@ def read_task_file(path: Path) -> TaskFile:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TaskFileError(
-            f"There is no {path.name} in {path.parent}. Make a project with: tutelage init {path.parent} --output label|strings|text"
+            f"There is no {path.name} in {path.parent}. Make a project with: tutelage init {path.parent} "
+            "--output label|labels|strings|record|text"
         ) from None
     except OSError as error:
         raise TaskFileError(f"{path} cannot be read: {error.strerror}.") from None
