@@ -77,6 +77,8 @@ draws = 5
 [candidates.prompt-search]
 family = "prompt-search"
 of = "constrained"
+shots = [0, {shots}]
+calls = 200
 """
 NAMES = [line[12:-1] for line in ASKED.splitlines() if line.startswith("[candidates.")]
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -130,12 +130,7 @@ class Prompted:
 
     async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """Answers, `concurrency` at a time. Raises ModelError when no call can succeed (bad key, no such model, down)."""
-        tasks = [asyncio.ensure_future(self.predict_one(input)) for input in inputs]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await every_one(self.predict_one, inputs)
 
     async def predict_one(self, input: Input) -> Prediction:
         """One answer; its usage is the sum of all calls made for it. Raises ModelError as `predict`."""
@@ -289,3 +284,13 @@ def _note(tries_before: int, talk: Talk, misfit: str | None) -> str | None:
     repairs = f"{talk.repairs} repair{'s' if talk.repairs > 1 else ''}" if talk.repairs > 0 else None
     tries = f"{tries_before + 1} tries" if tries_before else None
     return "; ".join(part for part in (tries, repairs, misfit) if part) or None
+
+
+async def every_one(predict_one: Callable[[Input], Awaitable[Prediction]], inputs: Sequence[Input]) -> list[Prediction]:
+    """The predictions for all inputs, in order, asked at once; when one raises, the others are given up."""
+    tasks = [asyncio.ensure_future(predict_one(input)) for input in inputs]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -15,7 +15,7 @@ from tutelage.errors import ModelError, TaskFileError
 from tutelage.models.chat import PerLoop
 from tutelage.project import Project
 from tutelage.prompting.family import fingerprint_prompted
-from tutelage.prompting.prompted import Estimate, Prompted
+from tutelage.prompting.prompted import Estimate, Prompted, every_one
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.tasks.file import Price, validated
 from tutelage.types import Input, Prediction, Usage, digest
@@ -60,12 +60,7 @@ class Several(ABC):
 
     async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """Answers, in order. Raises ModelError when no call can succeed."""
-        tasks = [asyncio.ensure_future(self.predict_one(input)) for input in inputs]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await every_one(self.predict_one, inputs)
 
     async def predict_one(self, input: Input) -> Prediction:
         """One answer; its usage is the sum of all calls, its seconds are wall time. Raises ModelError as `predict`."""
