@@ -329,9 +329,15 @@ def test_stopping_leaves_batches_running(project: Project, server: FakeOpenAI) -
 
     async def work() -> BatchReport:
         asked, examples = teacher(project, server), project.store.examples.read("train")
-        asyncio.get_running_loop().call_later(0.3, stop.set)
+
+        def once_sent(report: BatchReport) -> None:
+            if report.waiting == COUNT - 1:
+                stop.set()
+
         try:
-            return await teach_in_batches(project, asked, examples, QUICK, fingerprint=FINGERPRINT, stop=stop)
+            return await teach_in_batches(
+                project, asked, examples, QUICK, fingerprint=FINGERPRINT, progress=once_sent, stop=stop
+            )
         finally:
             await asked.close()
 

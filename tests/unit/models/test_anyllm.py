@@ -174,7 +174,7 @@ def test_a_fault_is_asked_again_and_in_the_end_one_line(fault: Any, text: str, f
         with pytest.raises(ModelError, match=text) as raised:
             ask("openai:m", server.base_url, timeout=0.3, max_retries=0)
         assert (raised.value.retryable, raised.value.fatal) == (True, fatal)
-        assert ask("openai:m", server.base_url, timeout=0.3, max_retries=1).text == ANSWER
+        assert ask("openai:m", server.base_url, timeout=1.5, max_retries=1).text == ANSWER
 
 
 def test_a_bad_key_is_fatal_and_never_shown(monkeypatch: pytest.MonkeyPatch, vendors: FakeVendors) -> None:

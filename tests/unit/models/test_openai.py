@@ -141,7 +141,7 @@ def test_a_prompt_longer_than_the_window_is_said_with_the_remedy(
 @pytest.mark.parametrize("fault", ["429", "500", "timeout", "cut", "malformed", "html"])
 def test_one_fault_is_asked_again(fault: Fault) -> None:
     with FakeOpenAI(Script(answer="yes", faults=[fault], retry_after=0.01)) as server:
-        assert ask(settings(server, timeout=0.3)).text == "yes"
+        assert ask(settings(server, timeout=1.0)).text == "yes"
     assert len(server.bodies) == 2
 
 
