@@ -85,7 +85,9 @@ def test_a_candidate_is_billed_by_its_dollars_else_by_its_seconds() -> None:
     assert cost_of("llm", paid, 1.0, hired).dollars_per_1000 == pytest.approx(2.0)
     assert cost_of("llm", paid, 1.0, hired).basis == "API price per token"
     price = Price(input=1, output=2, date="2026-11-21", source="https://example.com")
-    assert cost_of("llm", paid, 1.0, hired, price=price).basis == "API price per token of 2026-11-21, https://example.com"
+    assert (
+        cost_of("llm", paid, 1.0, hired, price=price).basis == "API price per token of 2026-11-21, https://example.com"
+    )
     assert cost_of("recorded", paid, 1.0, hired).basis == "recorded dollars"
     assert cost_of("llm", local, 1.0, hired).dollars_per_1000 == pytest.approx(0.1)
     assert "[hardware]" in cost_of("llm", local, 1.0, Hardware()).basis
