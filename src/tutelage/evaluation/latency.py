@@ -58,3 +58,10 @@ def from_seconds(seconds: Sequence[float], items_per_second: float, how: str) ->
     """A Latency from seconds per answer; all zeros where nothing was timed."""
     p50, p75, p90, p99 = (float(p) for p in np.percentile(np.asarray(seconds or [0.0]), [50, 75, 90, 99]))
     return Latency(p50, p75, p90, p99, items_per_second, how)
+
+
+def readable(seconds: float) -> str:
+    """Seconds for people; 0 is what was never timed."""
+    if seconds == 0:
+        return "unknown"
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

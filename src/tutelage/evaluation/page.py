@@ -13,6 +13,7 @@ import vl_convert
 
 from tutelage.evaluation.charts import charts, kind_of, unpriced
 from tutelage.evaluation.fieldtable import field_html
+from tutelage.evaluation.latency import readable
 from tutelage.evaluation.marking import Mark, of_gold
 from tutelage.evaluation.results import Answered, Report, Row, broken_limits
 from tutelage.evaluation.trusted import trust_html
@@ -122,8 +123,8 @@ def _row(report: Report, row: Row, others: Sequence[str]) -> str:
             apart.estimate.value,
             f"{apart.estimate.value:+.3f} <small>{apart.estimate.low:+.3f} to {apart.estimate.high:+.3f}</small>",
         ),
-        (speed.p50, _seconds(speed.p50)),
-        (speed.p99, _seconds(speed.p99)),
+        (speed.p50, readable(speed.p50)),
+        (speed.p99, readable(speed.p99)),
         (speed.items_per_second, f"{speed.items_per_second:,.3g}" if speed.items_per_second else "unknown"),
         ("", "unknown") if row.dollars_per_1000 is None else (row.dollars_per_1000, f"{row.dollars_per_1000:.3g}"),
         (row.failures, str(row.failures)),
@@ -195,9 +196,3 @@ def _vega() -> str:
 
 def _asset(name: str) -> str:
     return (files("tutelage.evaluation") / "page_assets" / name).read_text(encoding="utf-8")
-
-
-def _seconds(seconds: float) -> str:
-    if seconds == 0:
-        return "unknown"
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

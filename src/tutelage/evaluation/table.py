@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tutelage.evaluation import fieldtable
 from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.latency import readable
 from tutelage.evaluation.results import Report, Row, broken_limits
 from tutelage.evaluation.trusted import NOTES, TITLE, trust_table
 
@@ -72,7 +73,7 @@ def _cells(report: Report, row: Row) -> list[str]:
         f"{score.value:.3f}",
         f"{score.low:.3f} to {score.high:.3f}",
         difference,
-        _seconds(row.latency.p50),
+        readable(row.latency.p50),
         f"{row.latency.items_per_second:,.3g}" if row.latency.items_per_second else "unknown",
         "unknown" if row.dollars_per_1000 is None else f"{row.dollars_per_1000:.3g}",
         str(row.failures),
@@ -95,9 +96,3 @@ def _notes(report: Report, against: str | None) -> list[str]:
 
 def _signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds == 0:
-        return "unknown"
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

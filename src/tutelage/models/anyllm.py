@@ -21,12 +21,12 @@ from pydantic import ValidationError
 
 from tutelage import settings as environment
 from tutelage.errors import ModelError, UnknownName, UsageError
-from tutelage.models.binding import BOUNDS, Binding, bound, without_bounds
+from tutelage.models.binding import BOUNDS, Binding, bound
 from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.failures import OPTIONAL, line
 from tutelage.models.openai import TIMEOUT, is_loopback
 from tutelage.models.prices import cost, estimated_prompt_tokens
-from tutelage.models.replies import Reader, malformed, sent, usage_of, warn_once
+from tutelage.models.replies import Reader, asked, malformed, usage_of, warn_once
 
 LONGEST_PAUSE = 120.0
 """Seconds that a vendor may ask to wait before the next attempt; also the longest pause of our own."""
@@ -94,8 +94,8 @@ class AnyChat:
         usage = dataclasses.replace(
             usage, dollars=cost(self._settings.price, usage), seconds=time.perf_counter() - start
         )
-        asked = dataclasses.replace(params, logprobs=params.logprobs and "logprobs" not in self._refused)
-        return self._reader.reply(completion, asked, binding, usage)
+        sampled = dataclasses.replace(params, logprobs=params.logprobs and "logprobs" not in self._refused)
+        return self._reader.reply(completion, sampled, binding, usage)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         return estimated_prompt_tokens(messages)
@@ -146,20 +146,7 @@ class AnyChat:
             return completion
 
     def _body(self, messages: Sequence[Message], params: Params, binding: Binding) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "messages": sent(messages),
-            "max_tokens": params.max_tokens,
-            "temperature": params.temperature,
-            "top_p": params.top_p,
-            "top_k": params.top_k,
-            "min_p": params.min_p,
-            "stop": list(params.stop) or None,
-            "seed": params.seed,
-            "logprobs": params.logprobs or None,
-            **binding.body,
-        }
-        if "response_format" in self._refused and "response_format" in body:
-            body["response_format"] = without_bounds(body["response_format"])
+        body = {"max_tokens": params.max_tokens, **asked(messages, params, binding, self._refused)}
         return {key: value for key, value in body.items() if value is not None and key not in self._refused & _LEFT_OUT}
 
     def _leave_out(self, name: str | None, why: str) -> bool:

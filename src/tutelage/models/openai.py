@@ -19,7 +19,7 @@ from tutelage.models.binding import Binding, bound, without_bounds
 from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.failures import Endpoint, line, refused_parameter, said
 from tutelage.models.prices import cost, estimated_prompt_tokens
-from tutelage.models.replies import Reader, malformed, sent, usage_of, warn_once
+from tutelage.models.replies import Reader, asked, malformed, sent, usage_of, warn_once
 from tutelage.types import Usage
 
 OPENAI = "https://api.openai.com/v1"
@@ -89,29 +89,19 @@ class OpenAIChat:
         """The body of a call, without the parameters that the endpoint has refused so far. Raises ModelError as `bound`."""
         limit = "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens"
         llama = self.settings.dialect in ("llama.cpp", "llguidance")
-        body: dict[str, Any] = {
+        body = {
             "model": self.settings.model,
-            "messages": sent(messages),
             limit: params.max_tokens,
-            "temperature": params.temperature,
-            "top_p": params.top_p,
-            "top_k": params.top_k,
-            "min_p": params.min_p,
-            "stop": list(params.stop) or None,
-            "seed": params.seed,
-            "logprobs": params.logprobs or None,
             # llama.cpp lists twenty alternatives of every token unless told otherwise, and none of any for 0.
             "top_logprobs": 1 if params.logprobs and llama else None,
-            **self._binding(params).body,
+            **asked(messages, params, self._binding(params), self._refused),
         }
-        if "response_format" in self._refused and "response_format" in body:
-            body["response_format"] = without_bounds(body["response_format"])
         return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
 
     def reply(self, completion: ChatCompletion, params: Params, usage: Usage) -> Reply:
         """What `completion` answers to a request with `params`. Raises NoAnswer."""
-        asked = replace(params, logprobs=False) if "logprobs" in self._refused else params
-        return self._reader.reply(completion, asked, self._binding(params), usage)
+        sampled = replace(params, logprobs=False) if "logprobs" in self._refused else params
+        return self._reader.reply(completion, sampled, self._binding(params), usage)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Exact where the endpoint counts (llama.cpp, vLLM), else an estimate. The frame of a tool is not counted."""

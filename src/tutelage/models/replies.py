@@ -1,18 +1,18 @@
-"""A chat completion, as any endpoint sends it, read as a reply."""
+"""A chat completion, as any endpoint sends it, read as a reply; and what every request for one holds."""
 
 from __future__ import annotations
 
 import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion import Choice
 
-from tutelage.models.binding import Binding
+from tutelage.models.binding import Binding, without_bounds
 from tutelage.models.chat import Message, NoAnswer, Params, Reply, Token
 from tutelage.models.failures import line
 from tutelage.models.prices import estimated_prompt_tokens, estimated_tokens
@@ -103,6 +103,27 @@ def sent(messages: Sequence[Message]) -> list[dict[str, str]]:
         {"role": message.role, "content": message.content.encode("utf-8", "replace").decode("utf-8")}
         for message in messages
     ]
+
+
+def asked(messages: Sequence[Message], params: Params, binding: Binding, refused: Collection[str]) -> dict[str, Any]:
+    """What a request holds but for the model and the most tokens, None where nothing is asked.
+
+    Where "response_format" is among what the endpoint `refused`, its schema comes without bounds.
+    """
+    body: dict[str, Any] = {
+        "messages": sent(messages),
+        "temperature": params.temperature,
+        "top_p": params.top_p,
+        "top_k": params.top_k,
+        "min_p": params.min_p,
+        "stop": list(params.stop) or None,
+        "seed": params.seed,
+        "logprobs": params.logprobs or None,
+        **binding.body,
+    }
+    if "response_format" in refused and "response_format" in body:
+        body["response_format"] = without_bounds(body["response_format"])
+    return body
 
 
 @functools.cache
