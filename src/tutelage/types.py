@@ -48,6 +48,8 @@ class Example:
     input: Input
     split: Split
     group: str | None = None
+    synthetic: str | None = None
+    """Who wrote the input when no person did, `<model>@<prompt version>`; such examples are only ever in train."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Label:
     source: str
     created: str = ""
     note: str | None = None
+    distribution: Mapping[str, float] = field(default_factory=dict)
+    """Soft label: the source's probability of each answer that it considered, in [0, 1]; {} where it gave none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Labelled:
     example: Example
     value: Value
     source: str
+    distribution: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
+from tutelage.errors import StoreError
 from tutelage.store import schema
 from tutelage.store.database import Database
 from tutelage.types import Example, Split, canonical_json
@@ -14,17 +16,37 @@ from tutelage.types import Example, Split, canonical_json
 PAGE = 1000
 
 
+def example_of(row: Row[Any]) -> Example:
+    """The example in a row that has the columns of `examples`."""
+    return Example(row.id, json.loads(row.input), row.split, row.group_name, row.synthetic)
+
+
 class ExampleTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, examples: Sequence[Example]) -> int:
-        """Store those that are new, all or none. Returns how many were new; an example already there keeps its split."""
+        """Store those that are new, all or none. Returns how many were new; an example already there keeps its split.
+
+        Raises StoreError for a synthetic example outside train.
+        """
         if not examples:
             return 0
         rows = [
-            {"id": e.id, "input": canonical_json(e.input), "split": e.split, "group_name": e.group} for e in examples
+            {
+                "id": e.id,
+                "input": canonical_json(e.input),
+                "split": e.split,
+                "group_name": e.group,
+                "synthetic": e.synthetic,
+            }
+            for e in examples
         ]
+        if strayed := next((e for e in examples if e.synthetic and e.split != "train"), None):
+            raise StoreError(
+                f"Example {strayed.id} was written by {strayed.synthetic} and cannot be in {strayed.split!r}: "
+                "synthetic examples are only ever in train."
+            )
         with self._database.write() as connection:
             known: set[str] = set()
             for start in range(0, len(rows), PAGE):
@@ -52,7 +74,7 @@ class ExampleTable:
         with self._database.read() as connection:
             for start in range(0, len(ids), PAGE):
                 for row in connection.execute(select(table).where(table.c.id.in_(ids[start : start + PAGE]))):
-                    found[row.id] = Example(row.id, json.loads(row.input), row.split, row.group_name)
+                    found[row.id] = example_of(row)
         return found
 
     def read(self, split: Split | None = None) -> Iterator[Example]:
@@ -67,7 +89,7 @@ class ExampleTable:
             with self._database.read() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
-                yield Example(row.id, json.loads(row.input), row.split, row.group_name)
+                yield example_of(row)
             if len(rows) < PAGE:
                 return
             last = rows[-1].seq

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, func, select
 
 from tutelage.store import schema
 from tutelage.store.database import Database, now
-from tutelage.store.examples import PAGE
-from tutelage.types import Example, Label, Labelled, Split, canonical_json
+from tutelage.store.examples import PAGE, example_of
+from tutelage.types import Label, Labelled, Split, canonical_json
 
 Origin: TypeAlias = Literal["gold", "teacher", "any"]
 """Whose labels: `gold` (a person's or imported ones), `teacher` (a model's), or `any` (gold first)."""
@@ -42,18 +42,19 @@ class LabelTable:
     def append(self, connection: Connection, labels: Sequence[Label]) -> int:
         """As `add`, in a transaction that is open already."""
         table, time = schema.labels, now()
-        newest: dict[tuple[str, str], str] = {}
+        newest: dict[tuple[str, str], tuple[str, str | None]] = {}
         new = []
         for start in range(0, len(labels), PAGE):
             ids = [label.example_id for label in labels[start : start + PAGE]]
-            query = select(table.c.example_id, table.c.source, table.c.value).where(table.c.example_id.in_(ids))
-            for row in connection.execute(query.order_by(table.c.seq)):
-                newest[row.example_id, row.source] = row.value
+            columns = (table.c.example_id, table.c.source, table.c.value, table.c.distribution)
+            for row in connection.execute(select(*columns).where(table.c.example_id.in_(ids)).order_by(table.c.seq)):
+                newest[row.example_id, row.source] = row.value, row.distribution
         for label in labels:
             value = canonical_json(label.value)
-            if newest.get((label.example_id, label.source)) == value:
+            distribution = canonical_json(label.distribution) if label.distribution else None
+            if newest.get((label.example_id, label.source)) == (value, distribution):
                 continue
-            newest[label.example_id, label.source] = value
+            newest[label.example_id, label.source] = value, distribution
             created = label.created or time
             new.append(
                 {
@@ -62,6 +63,7 @@ class LabelTable:
                     "source": label.source,
                     "created": created,
                     "note": label.note,
+                    "distribution": distribution,
                 }
             )
         if new:
@@ -71,24 +73,27 @@ class LabelTable:
     def read(self, split: Split, whose: Origin = "any", source: str | None = None) -> Iterator[Labelled]:
         """The examples of `split` that have a label of that origin (and source), each with the label in force."""
         e, l = schema.examples, schema.labels
-        query = select(e, l.c.value, l.c.source).join(l, l.c.example_id == e.c.id).where(e.c.split == split)
+        query = (
+            select(e, l.c.value, l.c.source, l.c.distribution)
+            .join(l, l.c.example_id == e.c.id)
+            .where(e.c.split == split)
+        )
         query = query.order_by(e.c.seq, l.c.seq)
         if source:
             query = query.where(l.c.source == source)
-        current: tuple[Example, str, str] | None = None
+        current: Labelled | None = None
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=PAGE).execute(query):
                 if whose != "any" and origin(row.source) != whose:
                     continue
-                if current and current[0].id == row.id:
-                    if _rank(row.source) >= _rank(current[2]):
-                        current = (current[0], row.value, row.source)
-                    continue
-                if current:
-                    yield Labelled(current[0], json.loads(current[1]), current[2])
-                current = (Example(row.id, json.loads(row.input), row.split, row.group_name), row.value, row.source)
+                same = current is not None and current.example.id == row.id
+                if current and not same:
+                    yield current
+                if not same or current is None or _rank(row.source) >= _rank(current.source):
+                    soft = json.loads(row.distribution) if row.distribution else {}
+                    current = Labelled(example_of(row), json.loads(row.value), row.source, soft)
         if current:
-            yield Labelled(current[0], json.loads(current[1]), current[2])
+            yield current
 
     def labelled_by(self, source: str) -> set[str]:
         """Ids of the examples that have a label of exactly this source."""

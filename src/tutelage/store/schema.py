@@ -32,6 +32,7 @@ examples = Table(
     Column("input", Text, nullable=False),
     Column("split", String(5), nullable=False),
     Column("group_name", Text),
+    Column("synthetic", Text),
     Index("examples_split", "split", "seq"),
 )
 
@@ -44,6 +45,7 @@ labels = Table(
     Column("source", Text, nullable=False),
     Column("created", String(32), nullable=False),
     Column("note", Text),
+    Column("distribution", Text),
     Index("labels_example", "example_id", "source"),
 )
 
@@ -142,9 +144,7 @@ def _first(connection: Connection) -> None:
 def _second(connection: Connection) -> None:
     """Predictions remember all their confidences; prompts are kept by version."""
     metadata.create_all(connection)  # what is missing
-    present = {column["name"] for column in inspect(connection).get_columns("predictions")}
-    for name in sorted({"signals", "parts"} - present):
-        connection.execute(text(f"ALTER TABLE predictions ADD COLUMN {name} TEXT"))
+    _add_texts(connection, "predictions", "signals", "parts")
 
 
 def _third(connection: Connection) -> None:
@@ -152,7 +152,21 @@ def _third(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third]
+def _fourth(connection: Connection) -> None:
+    """Examples say whether a model wrote them; labels keep the distribution they came from."""
+    metadata.create_all(connection)
+    _add_texts(connection, "examples", "synthetic")
+    _add_texts(connection, "labels", "distribution")
+
+
+def _add_texts(connection: Connection, table: str, *names: str) -> None:
+    present = {column["name"] for column in inspect(connection).get_columns(table)}
+    for name in names:
+        if name not in present:
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} TEXT"))
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

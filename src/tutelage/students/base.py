@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from tutelage.answering.base import Answerer
+from tutelage.errors import TrainingError
 from tutelage.project import Project
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled, Prediction, Usage
@@ -24,7 +26,7 @@ class FitContext:
     """What a student needs besides the examples: where to work, how to find files named in its settings, how to tell."""
 
     folder: Path
-    """Empty working folder on the artefact's disk, for checkpoints."""
+    """Empty working folder on the artefact's disk; gone after training."""
     path: Callable[[str], Path]
     """A path written in task.toml -> a path on disk."""
     progress: Callable[[float, Mapping[str, object]], None] = lambda share, shown: None
@@ -34,6 +36,8 @@ class FitContext:
     """The name in task.toml."""
     project: Project | None = None
     """For what learns by asking other candidates."""
+    checkpoints: Path | None = None
+    """A folder that outlives a killed training and is the same for the same data and settings; gone once it is done."""
 
 
 class Trainable(ABC):
@@ -64,16 +68,27 @@ class Trainable(ABC):
 
 
 class Student(Trainable):
-    """A small model of one family."""
+    """A small model of one family. `fit` leaves an `answerer`; `load` needs no torch."""
 
-    @abstractmethod
+    answers_by: ClassVar[type[Answerer]]
+    """What answers once the student is saved."""
+
+    def __init__(self, task: Task, settings: Any) -> None:
+        super().__init__(task, settings)
+        self.answerer: Answerer | None = None
+
     def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
         """One prediction per input, in order; confidences in [0, 1]; [] for []. Usage may be left empty."""
+        if self.answerer is None:
+            raise TrainingError(f"This {type(self).__name__} is not fitted. Call fit, or load a saved one.")
+        return self.answerer.predict_batch(inputs)
 
     @classmethod
-    @abstractmethod
     def load(cls, task: Task, settings: Any, folder: Path) -> Self:
-        """The student saved in `folder`; needs no torch."""
+        """The student saved in `folder`."""
+        student = cls(task, settings)
+        student.answerer = cls.answers_by.load(task, folder, settings.threads)
+        return student
 
 
 class Trained:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from tutelage import registry
+from tutelage.answering.served import MODEL_FOLDER, read_facts, save_served, softmax
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
-from tutelage.students.served import MODEL_FOLDER, read_facts, save_served, softmax
 from tutelage.students.sizing import FineTuning, Texts, hold_out
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled, Prediction

@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from tutelage.answering.served import MODEL_FOLDER, STUDENT, read_facts
 from tutelage.embeddings.encoder import OnnxEncoder, encode, export_encoder
 from tutelage.embeddings.runtime import TextModel
 from tutelage.errors import StoreError, TrainingError
@@ -25,7 +26,6 @@ from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.features import CHARACTERS, EMBEDDING, WORDS, Features, fit_features, load_features
 from tutelage.students.logistic import Data, Parts, Weights, choose, regression
-from tutelage.students.served import MODEL_FOLDER, STUDENT, read_facts
 from tutelage.students.sizing import Effort, FineTuning, hold_out
 from tutelage.tasks import Task
 from tutelage.types import Input, Labelled, Prediction

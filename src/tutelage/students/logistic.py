@@ -12,10 +12,10 @@ from scipy.sparse import csr_matrix, hstack, issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from tutelage.answering.served import softmax
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import TrainingError
 from tutelage.students.features import Matrix
-from tutelage.students.served import softmax
 
 FIRST_C = 30.0
 GRIDS: dict[str, tuple[float, ...]] = {

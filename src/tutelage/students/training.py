@@ -20,6 +20,9 @@ from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.types import Labelled, digest
 
+KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
+"""What of a card decides what is learnt."""
+
 VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers")
 
 
@@ -65,7 +68,9 @@ def train(
             "Run: tutelage label" if settings.labels != "gold" else "Add some with: tutelage add FILE --label COLUMN"
         )
         raise TrainingError(f"{name!r}: no example in train has a {whose}label. {remedy}")
-    data = digest([[e.example.id, e.value] for e in (*examples, *held_out)])
+    data = digest(
+        [[e.example.id, e.value, *([e.distribution] if e.distribution else [])] for e in (*examples, *held_out)]
+    )
     card = {"candidate": name, "family": family, "settings": asdict(settings), "task": project.task.schema()}
     card |= {"data_fingerprint": data, "train": _counts(examples), "dev": _counts(held_out)}
     card |= {"depends": digest(depends)} if depends is not None else {}
@@ -93,8 +98,9 @@ def _fit(
         raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
     project.store.runs.put(Run(run_id, "train", name, "running", started, None, card))
     status, facts = "failed", dict(card)
+    checkpoints = _checkpoints(project, card)
     try:
-        context = FitContext(work, project.path, progress, settings.seed, name, project)
+        context = FitContext(work, project.path, progress, settings.seed, name, project, checkpoints)
         fitted = student(project.task, settings)
         facts |= {"fit": fitted.fit(*data, context)}
         result = work / "result"
@@ -102,6 +108,7 @@ def _fit(
         fitted.save(result)
         facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": _versions()}
         folder = publish_artefact(project, result, run_id, facts)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         status = "done"
     except OSError as error:
         raise StoreError(
@@ -111,6 +118,11 @@ def _fit(
         shutil.rmtree(work, ignore_errors=True)
         project.store.runs.put(Run(run_id, "train", name, status, started, time.perf_counter() - begun, facts))
     return TrainReport(name, folder, False, facts["seconds"], facts)
+
+
+def _checkpoints(project: Project, card: Mapping[str, Any]) -> Path:
+    """Where a training of the same data and settings goes on that was broken off; made by who first writes to it."""
+    return project.artefacts / f".checkpoints-{digest([card[key] for key in KEYS if key in card])}"
 
 
 def _clear_killed(artefacts: Path) -> None:
@@ -134,8 +146,7 @@ def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
 
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    keys = ("family", "settings", "data_fingerprint", "task", "depends")
-    return digest([old.get(key) for key in keys]) == digest([new.get(key) for key in keys])
+    return digest([old.get(key) for key in KEYS]) == digest([new.get(key) for key in KEYS])
 
 
 def _versions() -> dict[str, str]:
