@@ -32,6 +32,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 from transformers.utils import logging
 
 from tutelage import settings
+from tutelage.answering.tagger import Tagger
 from tutelage.embeddings.runtime import TextModel, cores
 from tutelage.students.base import FitContext, Trained
 from tutelage.students.tagger import TaggerSettings, TaggerStudent
@@ -62,7 +63,7 @@ def main() -> int:
     texts = pieces([story["text"] for story in stories])
     runs: dict[str, Callable[[], object]] = {}
     for precision in PRECISIONS:
-        student = TaggerStudent(TASK, TaggerSettings(str(base)), TextModel(CACHE / precision))
+        student = Tagger(TASK, TextModel(CACHE / precision))
         runs[f"student {precision}"] = predicted(Trained("tagger", student), texts)
         runs[f"bare {precision}"] = bare(CACHE / precision, texts)
     for size in (BATCH, 1):

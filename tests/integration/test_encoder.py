@@ -89,7 +89,7 @@ def test_a_label_with_one_example_is_learned_and_one_without_is_never_predicted(
     train = [one for one in examples(12, 5) if one.value == "animal"] + [labelled("red blue", "colour")]
     student = EncoderStudent(TASK, replace(settings, epochs=2, quantise="none"))
     facts = student.fit(train, [], context(tmp_path / "fit"))
-    assert student.labels == ["animal", "colour"]
+    assert student.answerer and student.answerer.labels == ["animal", "colour"]
     assert "held out of train" in facts["chosen_on"]
     assert {p.value for p in student.predict_batch([one.example.input for one in examples(9, 6)])} <= {
         "animal",

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("torch")
 
 from tests.tiny import make_base
+from tutelage.answering import spans
 from tutelage.errors import StoreError, TrainingError
-from tutelage.students import FAMILIES, spans
+from tutelage.students import FAMILIES
 from tutelage.students.base import FitContext
 from tutelage.students.tagger import TaggerSettings, TaggerStudent
 from tutelage.tasks.strings import StringsTask
@@ -103,7 +104,7 @@ def test_saved_and_loaded_it_answers_the_same(fitted: Fitted, settings: TaggerSe
     fitted.student.save(tmp_path / "saved")
     again = TaggerStudent.load(TASK, settings, tmp_path / "saved")
     assert again.predict_batch(test) == fitted.student.predict_batch(test)
-    assert again.merge == fitted.student.merge
+    assert again.answerer and fitted.student.answerer and again.answerer.merge == fitted.student.answerer.merge
     (tmp_path / "saved" / "student.json").unlink()
     with pytest.raises(StoreError, match="Train it again"):
         TaggerStudent.load(TASK, settings, tmp_path / "saved")

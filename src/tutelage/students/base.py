@@ -94,7 +94,7 @@ class Student(Trainable):
 class Trained:
     """A fitted student as a Predictor."""
 
-    def __init__(self, name: str, student: Student) -> None:
+    def __init__(self, name: str, student: Student | Answerer) -> None:
         self._name, self.student = name, student
 
     @property

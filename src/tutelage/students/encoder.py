@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from tutelage import registry
-from tutelage.answering.served import MODEL_FOLDER, read_facts, save_served, softmax
+from tutelage.answering.base import Answerer
+from tutelage.answering.encoder import Classifier
+from tutelage.answering.served import save_served
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.sizing import FineTuning, Texts, hold_out
-from tutelage.tasks import Task
-from tutelage.types import Input, Labelled, Prediction
+from tutelage.types import Labelled
 
 FIT = "tutelage.students.finetune.fit:fit_classifier"
 QUANTISED = "tutelage.students.quantise:quantised"
@@ -35,27 +36,22 @@ class EncoderSettings(FineTuning):
 
 
 class EncoderStudent(Student):
-    """`confidence` is the highest softmax probability. Labels without an example in train are never predicted."""
+    """See the module's text."""
 
     outputs: ClassVar[tuple[str, ...]] = ("label",)
-
-    def __init__(
-        self, task: Task, settings: EncoderSettings, model: TextModel | None = None, labels: Sequence[str] = ()
-    ) -> None:
-        super().__init__(task, settings)
-        self.model = model
-        self.labels = list(labels)
+    answers_by: ClassVar[type[Answerer]] = Classifier
+    answerer: Classifier | None
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         """Learn from `train`; early stopping and int8 are decided on `dev` by accuracy. See `Student.fit`."""
         learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: one.value)
-        self.labels = sorted({str(one.value) for one in learned})
-        if len(self.labels) < 2:
+        labels = sorted({str(one.value) for one in learned})
+        if len(labels) < 2:
             raise TrainingError(
                 f"'encoder' needs examples of at least 2 labels in train, found {len(learned)} of "
-                f"{', '.join(map(repr, self.labels)) or 'none'}. Add more."
+                f"{', '.join(map(repr, labels)) or 'none'}. Add more."
             )
-        number = {label: at for at, label in enumerate(self.labels)}
+        number = {label: at for at, label in enumerate(labels)}
         classes = np.array([number[str(one.value)] for one in learned], np.int64)
         wanted = np.array([number.get(str(one.value), -1) for one in chosen])
         dev_texts = [self.task.input_text(one.example.input) for one in chosen]
@@ -73,32 +69,15 @@ class EncoderStudent(Student):
         fit_classifier, quantised = registry.load(FIT, "encoder"), registry.load(QUANTISED, "encoder")
         texts = Texts([self.task.input_text(one.example.input) for one in learned], targets, dev_texts, score)
         fp32 = context.folder / "fp32"
-        facts = fit_classifier(texts, len(self.labels), self.settings, context, fp32)
+        facts = fit_classifier(texts, len(labels), self.settings, context, fp32)
         served, precision = quantised(fp32, context.folder, self.settings, score_served)
-        self.model = TextModel(served, self.settings.threads)
-        return {**facts, **precision, "chosen_on": origin, "labels": len(self.labels)}
-
-    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
-        """See `Student.predict_batch`."""
-        if self.model is None:
-            raise TrainingError("This encoder is not fitted. Call fit, or load a saved one.")
-        if not inputs:
-            return []
-        texts = [self.task.input_text(one) for one in inputs]
-        probabilities = softmax(np.stack(self.model.run(self.model.encode_texts(texts, offsets=False))))
-        best = probabilities.argmax(-1)
-        return [
-            Prediction(self.labels[at], min(1.0, float(row[at]))) for at, row in zip(best, probabilities, strict=True)
-        ]
+        self.answerer = Classifier(self.task, TextModel(served, self.settings.threads), labels)
+        return {**facts, **precision, "chosen_on": origin, "labels": len(labels)}
 
     def save(self, folder: Path) -> None:
-        if self.model is None:
+        if self.answerer is None:
             raise TrainingError("This encoder is not fitted. Call fit before save.")
-        save_served(self.model.folder, folder, {"labels": self.labels})
-
-    @classmethod
-    def load(cls, task: Task, settings: Any, folder: Path) -> Self:
-        return cls(task, settings, TextModel(folder / MODEL_FOLDER, settings.threads), read_facts(folder)["labels"])
+        save_served(self.answerer.model.folder, folder, {"labels": self.answerer.labels})
 
 
 FAMILY = student_family(EncoderStudent, EncoderSettings)

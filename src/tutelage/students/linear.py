@@ -12,26 +12,26 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
-from zipfile import BadZipFile
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tutelage.answering.served import MODEL_FOLDER, STUDENT, read_facts
+from tutelage.answering.base import Answerer
+from tutelage.answering.features import CHARACTERS, EMBEDDING, WORDS, Features
+from tutelage.answering.linear import WEIGHTS, Data, Linear, Weights
+from tutelage.answering.served import MODEL_FOLDER, STUDENT
 from tutelage.embeddings.encoder import OnnxEncoder, encode, export_encoder
 from tutelage.embeddings.runtime import TextModel
-from tutelage.errors import StoreError, TrainingError
+from tutelage.errors import TrainingError
 from tutelage.registry import load as load_attribute
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
-from tutelage.students.features import CHARACTERS, EMBEDDING, WORDS, Features, fit_features, load_features
-from tutelage.students.logistic import Data, Parts, Weights, choose, regression
+from tutelage.students.features import fit_features
+from tutelage.students.logistic import Parts, choose, regression
 from tutelage.students.sizing import Effort, FineTuning, hold_out
-from tutelage.tasks import Task
-from tutelage.types import Input, Labelled, Prediction
+from tutelage.types import Labelled
 
 MIN_EXAMPLES = 4
-WEIGHTS = "weights.npz"
 
 TFIDF: tuple[Parts, ...] = ((WORDS, CHARACTERS), (WORDS,))
 BOTH: tuple[Parts, ...] = ((EMBEDDING, WORDS), (EMBEDDING, WORDS, CHARACTERS))
@@ -67,81 +67,55 @@ class LinearStudent(Student):
     """See the module's text."""
 
     outputs: ClassVar[tuple[str, ...]] = ("label",)
-
-    def __init__(self, task: Task, settings: LinearSettings) -> None:
-        super().__init__(task, settings)
-        self._features: Features | None = None
-        self._weights: Weights | None = None
-        self._encoder: OnnxEncoder | None = None
+    answers_by: ClassVar[type[Answerer]] = Linear
+    answerer: Linear | None
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         settings: LinearSettings = self.settings
         options = _options(settings)
         if len(train) < MIN_EXAMPLES:
             raise TrainingError(f"{len(train)} labelled examples are too few. Add more, at least {MIN_EXAMPLES}.")
-        encoder: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
+        encoder = None
         if any(EMBEDDING in parts for parts in options):
             folder = context.folder / "encoder"
-            encoder = {"base": settings.base, **export_encoder(str(settings.base), folder, context.path)}
-            self._encoder = OnnxEncoder(folder, settings.threads)
+            facts = {"base": settings.base, **export_encoder(str(settings.base), folder, context.path)}
+            encoder = OnnxEncoder(folder, settings.threads)
         learnt, judged, chosen_on = hold_out(train, dev, context.seed, lambda one: one.value)
         parts = sorted({part for option in options for part in option})
-        features = fit_features(parts, self._texts(learnt), self._encoder)
+        features = fit_features(parts, self._texts(learnt), encoder)
         on = self._data(features, parts, judged)
         best, tried = choose(options, settings.effort, self._data(features, parts, learnt), on, context.progress)
         weights = best.weights
         if not dev:
-            features = fit_features(best.parts, self._texts(train), self._encoder)
+            features = fit_features(best.parts, self._texts(train), encoder)
             weights = regression(best.parts, [best.c], self._data(features, best.parts, train))[0]
-        self._features, self._weights = features, weights
         if EMBEDDING not in best.parts:
-            self._encoder = None
-        elif settings.quantise != "none":
-            encoder |= self._quantise(context.folder / "int8", self._texts(judged), on)
-        facts: dict[str, Any] = best.facts() | {"chosen_on": chosen_on, "classes": len(weights.classes)}
-        facts["labels_without_examples"] = sorted(set(getattr(self.task, "labels", ())) - set(weights.classes))
-        facts["encoder"] = encoder if self._encoder else None
-        return facts | {"tried": [trial.facts() for trial in tried]}
-
-    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
-        if not inputs:
-            return []
-        assert self._features is not None and self._weights is not None, "fit or load comes first"
-        texts = [self.task.input_text(given) for given in inputs]
-        rows = {part: self._features.transform(part, texts) for part in self._weights.coefficients}
-        probabilities = self._weights.probabilities(rows)
-        best = probabilities.argmax(axis=1)
-        return [
-            Prediction(self._weights.classes[column], min(1.0, float(row[column])))
-            for row, column in zip(probabilities, best, strict=True)
-        ]
+            encoder = features.encoder = None
+        elif encoder is not None and settings.quantise != "none":
+            encoder, int8 = self._quantised(encoder, weights, context.folder / "int8", self._texts(judged), on)
+            features.encoder, facts = encoder, facts | int8
+        self.answerer = Linear(self.task, features, weights)
+        missing = sorted(set(getattr(self.task, "labels", ())) - set(weights.classes))
+        return best.facts() | {
+            "chosen_on": chosen_on,
+            "classes": len(weights.classes),
+            "labels_without_examples": missing,
+            "encoder": facts if encoder else None,
+            "tried": [trial.facts() for trial in tried],
+        }
 
     def save(self, folder: Path) -> None:
-        assert self._features is not None and self._weights is not None, "fit comes first"
-        parts = list(self._weights.coefficients)
-        self._features.save(folder, parts)
-        arrays = {"intercept": self._weights.intercept, **self._weights.coefficients}
+        assert self.answerer is not None, "fit comes first"
+        weights, features = self.answerer.weights, self.answerer.features
+        parts = list(weights.coefficients)
+        features.save(folder, parts)
+        arrays = {"intercept": weights.intercept, **weights.coefficients}
         np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)
-        facts = {"classes": list(self._weights.classes), "parts": parts}
+        facts = {"classes": list(weights.classes), "parts": parts}
         (folder / STUDENT).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
-        if self._encoder is not None:
-            shutil.copytree(self._encoder.folder, folder / MODEL_FOLDER)
-
-    @classmethod
-    def load(cls, task: Task, settings: Any, folder: Path) -> Self:
-        student = cls(task, settings)
-        facts = read_facts(folder)
-        try:
-            with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
-                coefficients = {part: arrays[part] for part in facts["parts"]}
-                student._weights = Weights(tuple(facts["classes"]), coefficients, arrays["intercept"])
-            if EMBEDDING in coefficients:
-                student._encoder = OnnxEncoder(folder / MODEL_FOLDER, settings.threads)
-            student._features = load_features(folder, student._encoder)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            reason = " ".join(str(error).split())
-            raise StoreError(f"The student in {folder} cannot be read: {reason}. Train it again.") from None
-        return student
+        if isinstance(features.encoder, OnnxEncoder):
+            shutil.copytree(features.encoder.folder, folder / MODEL_FOLDER)
 
     def _texts(self, examples: Sequence[Labelled]) -> list[str]:
         return [self.task.input_text(one.example.input) for one in examples]
@@ -150,11 +124,11 @@ class LinearStudent(Student):
         texts = self._texts(examples)
         return Data({part: features.transform(part, texts) for part in parts}, [str(one.value) for one in examples])
 
-    def _quantise(self, target: Path, texts: Sequence[str], judged: Data) -> dict[str, Any]:
-        """Serve the encoder in int8 where accuracy with the same weights allows it; returns what was measured."""
+    def _quantised(
+        self, encoder: OnnxEncoder, weights: Weights, target: Path, texts: Sequence[str], judged: Data
+    ) -> tuple[OnnxEncoder, dict[str, Any]]:
+        """The encoder in int8 where accuracy with the same weights allows it, and what was measured."""
         settings: LinearSettings = self.settings
-        assert self._encoder is not None and self._features is not None and self._weights is not None
-        weights = self._weights
 
         def score(model: TextModel) -> float:
             rows = {**judged.rows, EMBEDDING: encode(model, texts)}
@@ -167,10 +141,8 @@ class LinearStudent(Student):
             threads=settings.threads,
         )
         quantised = load_attribute("tutelage.students.quantise:quantised", "int8")
-        kept, facts = quantised(self._encoder.folder, target, given, score)
-        self._encoder = OnnxEncoder(kept, settings.threads)
-        self._features.encoder = self._encoder
-        return dict(facts)
+        kept, facts = quantised(encoder.folder, target, given, score)
+        return OnnxEncoder(kept, settings.threads), dict(facts)
 
 
 def _options(settings: LinearSettings) -> tuple[Parts, ...]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack, issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from tutelage.answering.served import softmax
-from tutelage.embeddings.runtime import Array
+from tutelage.answering.features import Matrix
+from tutelage.answering.linear import Data, Weights
 from tutelage.errors import TrainingError
-from tutelage.students.features import Matrix
 
 FIRST_C = 30.0
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -27,37 +26,6 @@ GRIDS: dict[str, tuple[float, ...]] = {
 
 Parts: TypeAlias = tuple[str, ...]
 Progress: TypeAlias = Callable[[float, Mapping[str, object]], None]
-
-
-class Data(NamedTuple):
-    """Rows of each part of the features, (n, d), and the n gold labels."""
-
-    rows: Mapping[str, Matrix]
-    gold: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """softmax(sum of rows[part] @ coefficients[part] + intercept): one column a class, all float32."""
-
-    classes: tuple[str, ...]
-    coefficients: Mapping[str, Array]
-    intercept: Array
-
-    def probabilities(self, rows: Mapping[str, Matrix]) -> Array:
-        """(n, classes), rows that sum to 1."""
-        scores = self.intercept
-        for part, coefficients in self.coefficients.items():
-            scores = scores + np.asarray(rows[part] @ coefficients)
-        return softmax(scores)
-
-    def judge(self, data: Data) -> tuple[float, float]:
-        """Accuracy and mean log-loss; a gold label that is no class has the least probability."""
-        column = {label: at for at, label in enumerate(self.classes)}
-        gold = np.array([column.get(label, -1) for label in data.gold])
-        probabilities = self.probabilities(data.rows)
-        chosen = np.where(gold < 0, 0.0, probabilities[np.arange(len(gold)), gold])
-        return float((probabilities.argmax(axis=1) == gold).mean()), float(-np.log(np.maximum(chosen, 1e-7)).mean())
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from tokenizers import Encoding
 
 from tutelage import registry
-from tutelage.answering.served import MODEL_FOLDER, read_facts, save_served, softmax
+from tutelage.answering import spans
+from tutelage.answering.base import Answerer
+from tutelage.answering.served import save_served
+from tutelage.answering.spans import Merge
+from tutelage.answering.tagger import Tagger, case_marks, strings_of
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.errors import TrainingError
-from tutelage.students import spans
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.sizing import FineTuning, Texts, hold_out
-from tutelage.students.spans import Merge
-from tutelage.tasks import Task
 from tutelage.tasks.matching import matches
-from tutelage.types import Input, Labelled, Prediction
+from tutelage.types import Labelled
 
 FIT = "tutelage.students.finetune.fit:fit_tagger"
 QUANTISED = "tutelage.students.quantise:quantised"
@@ -42,11 +43,6 @@ class TaggerSettings(FineTuning):
     """Settings of family `tagger`, see `FineTuning`."""
 
 
-def case_marks(text: str, encoding: Encoding) -> list[int]:
-    """Which words of the text are capitalised, as the type ids of its pieces."""
-    return spans.case_marks(encoding, spans.words_of(encoding, text), text)
-
-
 class Lesson(NamedTuple):
     """The spans to learn in each text, the merge rule that goes with them, and facts for the card."""
 
@@ -56,18 +52,11 @@ class Lesson(NamedTuple):
 
 
 class TaggerStudent(Student):
-    """`confidence` is the lowest probability of any word's tag, so that doubts about what was left out count as well.
-
-    On LitBank's dev passages it tells right lists from wrong ones best (AUROC 0.82; the lowest mean probability of a
-    string 0.79, their product 0.81).
-    """
+    """See the module's text."""
 
     outputs: ClassVar[tuple[str, ...]] = ("strings",)
-
-    def __init__(self, task: Task, settings: TaggerSettings, model: TextModel | None = None) -> None:
-        super().__init__(task, settings)
-        self.model = model
-        self.merge: Merge = "none"
+    answers_by: ClassVar[type[Answerer]] = Tagger
+    answerer: Tagger | None
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         """Learn from `train`; early stopping, int8 and the merge rule are decided on `dev`. See `Student.fit`.
@@ -97,7 +86,7 @@ class TaggerStudent(Student):
             return max(self._f1(chosen, encodings, outputs, rule) for rule in rules)
 
         def score_served(model: TextModel) -> float:
-            return score(*self._run(model, dev_texts))
+            return score(*Tagger(self.task, model).run(dev_texts))
 
         fit_tagger, quantised = registry.load(FIT, "tagger"), registry.load(QUANTISED, "tagger")
         fp32 = context.folder / "fp32"
@@ -105,44 +94,23 @@ class TaggerStudent(Student):
             Texts(texts, targets, dev_texts, score, case_marks), len(spans.TAGS), self.settings, context, fp32
         )
         served, precision = quantised(fp32, context.folder, self.settings, score_served)
-        self.model = TextModel(served, self.settings.threads)
-        encodings, outputs = self._run(self.model, dev_texts)
+        self.answerer = Tagger(self.task, TextModel(served, self.settings.threads))
+        encodings, outputs = self.answerer.run(dev_texts)
         scores = {rule: self._f1(chosen, encodings, outputs, rule) for rule in rules}
-        self.merge = max(scores, key=lambda rule: scores[rule])
+        self.answerer.merge = max(scores, key=lambda rule: scores[rule])
         return {
             **facts,
             **precision,
             "chosen_on": origin,
-            "merge": self.merge,
+            "merge": self.answerer.merge,
             "merge_dev_scores": {rule: round(value, 4) for rule, value in scores.items()},
             **lesson.facts,
         }
 
-    def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
-        """See `Student.predict_batch`."""
-        if self.model is None:
-            raise TrainingError("This tagger is not fitted. Call fit, or load a saved one.")
-        encodings, outputs = self._run(self.model, [self.task.input_text(one) for one in inputs])
-        return [
-            Prediction(*self._answer(one, encoding, output, self.merge))
-            for one, encoding, output in zip(inputs, encodings, outputs, strict=True)
-        ]
-
     def save(self, folder: Path) -> None:
-        if self.model is None:
+        if self.answerer is None:
             raise TrainingError("This tagger is not fitted. Call fit before save.")
-        save_served(self.model.folder, folder, {"merge": self.merge})
-
-    @classmethod
-    def load(cls, task: Task, settings: Any, folder: Path) -> Self:
-        student = cls(task, settings, TextModel(folder / MODEL_FOLDER, settings.threads))
-        student.merge = read_facts(folder)["merge"]
-        return student
-
-    def _run(self, model: TextModel, texts: Sequence[str]) -> tuple[list[Encoding], list[Array]]:
-        encodings = model.encode_texts(texts)
-        marks = [case_marks(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
-        return encodings, model.run(encodings, types=marks)
+        save_served(self.answerer.model.folder, folder, {"merge": self.answerer.merge})
 
     def _lesson(self, examples: Sequence[Labelled]) -> Lesson:
         projections, short = [], []
@@ -168,25 +136,12 @@ class TaggerStudent(Student):
         ]
         return Lesson(both, "contained" if one_each else "none", facts)
 
-    def _answer(self, input: Input, encoding: Encoding, logits: Array, merge: Merge) -> tuple[list[str], float]:
-        """The strings in order of appearance, and the confidence."""
-        text = self.task.input_text(input)
-        words = spans.words_of(encoding, text)
-        if not words.first:
-            return [], 1.0
-        probabilities = softmax(logits[words.first])
-        found = spans.decode(words, probabilities.argmax(-1), spans.field_spans(self.task, input))
-        strings = list(self.task.canonical([text[start:end] for start, end in found]))
-        if merge == "contained":
-            strings = spans.merge_contained(strings)
-        return strings, min(1.0, float(probabilities.max(-1).min()))
-
     def _f1(
         self, dev: Sequence[Labelled], encodings: Sequence[Encoding], outputs: Sequence[Array], merge: Merge
     ) -> float:
         scores = []
         for one, encoding, output in zip(dev, encodings, outputs, strict=True):
-            strings, _ = self._answer(one.example.input, encoding, output, merge)
+            strings, _ = strings_of(self.task, one.example.input, encoding, output, merge)
             total = len(strings) + len(one.value)
             scores.append(2 * matches(list(one.value), strings) / total if total else 1.0)
         return float(np.mean(scores))

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tutelage.answering.features import CHARACTERS, EMBEDDING, WORDS, Features
+from tutelage.answering.linear import Data, Weights
 from tutelage.errors import StoreError, TrainingError
 from tutelage.students.base import FitContext
-from tutelage.students.features import CHARACTERS, EMBEDDING, WORDS, Features, fit_features
+from tutelage.students.features import fit_features
 from tutelage.students.linear import LinearSettings, LinearStudent
-from tutelage.students.logistic import Data, Weights, choose, regression
+from tutelage.students.logistic import choose, regression
 from tutelage.tasks.label import LabelTask
 from tutelage.types import Example, Input, Labelled, Prediction
 
@@ -73,8 +75,8 @@ def test_without_dev_a_tenth_is_held_out_and_then_learnt_too(tmp_path: Path) -> 
     student, facts = fitted(tmp_path, train)
     assert facts["chosen_on"].startswith("4 examples held out of train")
     every_word = {word for one in train for word in one.example.input["text"].split() if len(word) > 1}
-    assert student._features is not None
-    assert every_word <= set(student._features.tfidf[WORDS].terms)
+    assert student.answerer is not None
+    assert every_word <= set(student.answerer.features.tfidf[WORDS].terms)
 
 
 def test_saved_and_loaded_it_predicts_the_same(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from tutelage.students import spans
+from tutelage.answering import spans
+from tutelage.answering.spans import Span
 from tutelage.students.sizing import FineTuning, hold_out, plan
-from tutelage.students.spans import Span
 from tutelage.tasks.strings import StringsTask
 
 TASK = StringsTask("names", ("text",), "", grounded=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from tutelage.answering.spans import CASES
 from tutelage.embeddings.export import Base, MeanPooled
-from tutelage.students.spans import CASES
 
 DROPOUT = 0.1
 
