@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack, issparse
+from scipy.sparse import csr_matrix, hstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from tutelage.answering.features import Matrix
 from tutelage.answering.linear import Data, Weights
+from tutelage.embeddings.runtime import Array
 from tutelage.errors import TrainingError
+from tutelage.students.features import as_csr
 
 FIRST_C = 30.0
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -104,7 +106,7 @@ def _best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: (trial.accuracy, -trial.log_loss))
 
 
-def _joined(matrices: Sequence[Matrix]) -> Matrix:
-    if len(matrices) == 1:
+def _joined(matrices: Sequence[Matrix]) -> Array | csr_matrix:
+    if len(matrices) == 1 and isinstance(matrices[0], np.ndarray):
         return matrices[0]
-    return hstack([part if issparse(part) else csr_matrix(part) for part in matrices], format="csr")
+    return hstack([as_csr(part) for part in matrices], format="csr")
