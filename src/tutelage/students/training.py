@@ -23,6 +23,9 @@ from tutelage.types import Labelled, digest
 KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
 """What of a card decides what is learnt."""
 
+CHECKPOINT_DAYS = 7
+"""How long a broken-off training can be taken up again."""
+
 VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers")
 
 
@@ -126,7 +129,10 @@ def _checkpoints(project: Project, card: Mapping[str, Any]) -> Path:
 
 
 def _clear_killed(artefacts: Path) -> None:
-    """Remove the working folders of trainings whose process is gone."""
+    """Remove the working folders of trainings whose process is gone, and checkpoints that nobody came back for."""
+    for folder in artefacts.glob(".checkpoints-*"):
+        if time.time() - folder.stat().st_mtime > CHECKPOINT_DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in artefacts.glob(".training-*-*"):
         try:
             os.kill(int(folder.name.split("-")[1]), 0)

@@ -37,6 +37,11 @@ class Constant(Student):
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         if self.settings.fails_at == "fit":
             raise TrainingError("no")
+        if self.settings.fails_at == "first time":
+            assert context.checkpoints is not None
+            if not context.checkpoints.exists():
+                context.checkpoints.mkdir(parents=True)
+                raise KeyboardInterrupt
         self.answer = str(train[0].value)
         return {"seen": len(train)}
 
@@ -123,3 +128,25 @@ def test_the_folder_of_a_killed_training_is_cleared_by_the_next(project: Project
         (folder / "result").mkdir(parents=True)
     fit(project)
     assert (left.exists(), other.exists()) == (False, True)
+
+
+def test_checkpoints_outlive_a_broken_off_training_and_go_with_its_end(project: Project) -> None:
+    fill(project, "import")
+    settings = ConstantSettings(fails_at="first time")
+    with pytest.raises(KeyboardInterrupt):
+        fit(project, settings)
+    kept = list(project.artefacts.glob(".checkpoints-*"))
+    assert len(kept) == 1
+    fit(project, ConstantSettings())  # other settings, other checkpoints
+    assert list(project.artefacts.glob(".checkpoints-*")) == kept
+    assert not fit(project, settings).skipped
+    assert not list(project.artefacts.glob(".checkpoints-*"))
+
+
+def test_checkpoints_that_nobody_came_back_for_are_cleared(project: Project) -> None:
+    fill(project, "import")
+    old = project.artefacts / ".checkpoints-0123"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    fit(project)
+    assert not old.exists()

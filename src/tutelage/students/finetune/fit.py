@@ -64,7 +64,7 @@ def _fit(
             chosen,
             base.pad_id,
             lambda: texts.score(dev, run_windows(dev, forward_of(network), limits, types=dev_types)),
-            context.progress,
+            context,
         )
         export_onnx(network, base.tokenizer, folder, max_length=max_length, pad_id=base.pad_id)
     return {

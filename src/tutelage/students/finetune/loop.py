@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from tutelage.embeddings.runtime import Array, Ids
+from tutelage.students.base import FitContext
+from tutelage.students.finetune.checkpoint import load_state, save_state
 from tutelage.students.sizing import Plan
+
+CHECKPOINT_SECONDS = 30.0
+"""What a kill costs at most. A state of MiniLM is 360 MB, written in less than a second."""
 
 POOL = 50
 """Batches whose texts are sorted by length together: enough to save padding, few enough to keep the order random."""
@@ -43,42 +49,93 @@ def train(
     plan: Plan,
     pad_id: int,
     evaluate: Callable[[], float],
-    progress: Callable[[float, Mapping[str, object]], None],
+    context: FitContext,
 ) -> History:
-    """Fit `network` (its `inputs` -> logits) to `passes` by cross entropy, and leave it with the best epoch's weights."""
+    """Fit `network` (its `inputs` -> logits) to `passes` by cross entropy, and leave it with the best epoch's weights.
+
+    Goes on from the checkpoint in `context.checkpoints` where there is one, to the same end.
+    """
     device = next(network.parameters()).device
-    history = History(low_precision=bf16_pays(device))
-    steps = math.ceil(len(passes) / plan.batch_size) * plan.epochs
+    a_epoch = math.ceil(len(passes) / plan.batch_size)
     optimizer = torch.optim.AdamW(_groups(network, plan), lr=plan.learning_rate, fused=True)
-    warm = max(1, round(plan.warm_up * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-    )
-    best: dict[str, torch.Tensor] = {}
-    shuffle, step = random.Random(plan.seed), 0
+    run = _Run(network, optimizer, plan, a_epoch * plan.epochs, History(low_precision=bf16_pays(device)), context)
+    run.resume()
+    history = run.history
+    shuffle = random.Random(plan.seed)
     for epoch in range(1, plan.epochs + 1):
+        batches = list(_batches(passes, plan.batch_size, shuffle))
+        if epoch < run.epoch or run.epoch - 1 - history.best_epoch >= plan.patience:
+            continue  # learnt before the process was killed, or ended early then
         network.train()
-        losses = []
-        for batch in _batches(passes, plan.batch_size, shuffle):
+        for batch in batches[run.step - a_epoch * (epoch - 1) :]:
             loss = _loss(network, batch, pad_id, device, history.low_precision)
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            losses.append(loss.item())
-            step += 1
-            shown = {"epoch": epoch, "loss": round(float(np.mean(losses[-20:])), 4)}
-            progress(step / steps, shown | ({"dev": round(history.scores[-1], 4)} if history.scores else {}))
-        history.scores.append(evaluate())
-        if history.scores[-1] > max([-1.0, *history.scores[:-1]]):
-            history.best_epoch = epoch
-            best = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        elif epoch - history.best_epoch >= plan.patience:
+            run.update(loss.item())
+        run.judged(evaluate())
+        if epoch - history.best_epoch >= plan.patience:
             break
-    network.load_state_dict(best)
-    progress(1.0, {"dev": round(history.scores[history.best_epoch - 1], 4)})
+    network.load_state_dict(run.best)
+    context.progress(1.0, {"dev": round(history.scores[history.best_epoch - 1], 4)})
     return history
+
+
+@dataclass
+class _Run:
+    """Where a training is; `epoch` counts from 1, `step` the batches learnt from."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    plan: Plan
+    steps: int
+    history: History
+    context: FitContext
+    epoch: int = 1
+    step: int = 0
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    saved: float = field(default_factory=time.monotonic)
+
+    def update(self, loss: float) -> None:
+        """One step of the optimiser: warm-up, then linear decay."""
+        warm = max(1, round(self.plan.warm_up * self.steps))
+        decay = max(0.0, (self.steps - self.step) / max(1, self.steps - warm))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * min((self.step + 1) / warm, decay)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.losses = [*self.losses[-19:], loss]
+        self.save()
+        scores = self.history.scores
+        shown = {"epoch": self.epoch, "loss": round(float(np.mean(self.losses)), 4)}
+        self.context.progress(self.step / self.steps, shown | ({"dev": round(scores[-1], 4)} if scores else {}))
+
+    def judged(self, score: float) -> None:
+        """The end of an epoch."""
+        self.history.scores.append(score)
+        if score > max([-1.0, *self.history.scores[:-1]]):
+            self.history.best_epoch = self.epoch
+            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.epoch += 1
+        self.save()
+
+    def save(self) -> None:
+        if self.context.checkpoints is None or time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+            return
+        facts = {"epoch": self.epoch, "step": self.step, "losses": self.losses, "scores": self.history.scores}
+        facts |= {"best_epoch": self.history.best_epoch, "plan": asdict(self.plan), "steps": self.steps}
+        save_state(self.context.checkpoints, self.network, self.optimizer, self.best, facts)
+        self.saved = time.monotonic()
+
+    def resume(self) -> None:
+        found = self.context.checkpoints and load_state(self.context.checkpoints, self.network, self.optimizer)
+        if not found:
+            return
+        self.best, facts = found
+        self.epoch, self.step, self.losses = facts["epoch"], facts["step"], facts["losses"]
+        self.history.scores, self.history.best_epoch = facts["scores"], facts["best_epoch"]
+        self.context.progress(self.step / self.steps, {"epoch": self.epoch, "resumed": "yes"})
 
 
 @contextmanager
