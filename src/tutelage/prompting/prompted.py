@@ -15,13 +15,13 @@ from tutelage.errors import DataError, ModelError
 from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
 from tutelage.prompting.asking import Answer, Asker, Talk
-from tutelage.prompting.confidence import confidence
 from tutelage.prompting.form import CONFIDENCE, form_of
 from tutelage.prompting.selectors import Selector
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
 from tutelage.tasks import Task
+from tutelage.tasks.confidence import confidence
 from tutelage.tasks.file import Price
 from tutelage.types import Input, OneByOne, Prediction, Usage, digest
 
@@ -243,7 +243,7 @@ class Prompted:
 
     def _prediction(self, answer: Answer, usages: Sequence[Usage], note: str | None) -> Prediction:
         value, said = answer.settled.value, answer.read.verbalised
-        signals, parts = confidence(self.task, value, answer.reply, self._names)
+        signals, parts = confidence(self.task, value, answer.reply.text, answer.reply.tokens, self._names)
         if said is not None:
             signals = {**signals, "verbalised": said}
         return Prediction(

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.models.chat import Reply, Token
-from tutelage.prompting.confidence import confidence
+from tutelage.models.chat import Token
 from tutelage.tasks import Task
+from tutelage.tasks.confidence import confidence
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
 from tutelage.tasks.text import TextTask
-from tutelage.types import Usage
 
 LABEL = LabelTask("tone", ("text",), "", labels=("happy", "sad", "42"))
 STRINGS = StringsTask("characters", ("text",), "")
@@ -40,8 +39,9 @@ RECORD = RecordTask(
 def read(task: Task, tokens: list[tuple[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
     """Signals and parts, as logarithms rounded to 6 digits, of the answer that the tokens spell."""
     spelled = "".join(text for text, _ in tokens)
-    reply = Reply(spelled, Usage(), "m", tokens=tuple(Token(*token) for token in tokens))
-    found = confidence(task, task.parse(spelled), reply, frozenset(task.schema()["properties"]))
+    found = confidence(
+        task, task.parse(spelled), spelled, [Token(*token) for token in tokens], frozenset(task.schema()["properties"])
+    )
     return tuple({name: round(math.log(p), 6) for name, p in one.items()} for one in found)  # type: ignore[return-value]
 
 
@@ -89,13 +89,13 @@ def test_each_string_has_its_own_confidence_under_the_spelling_that_was_kept() -
 @pytest.mark.parametrize("text", ['{"label": "sad"', "happy", '{"label": "sad"}}'])
 def test_where_tokens_do_not_spell_the_text_all_of_them_count(text: str) -> None:
     tokens = (Token('{"label": "\ufffd', -1.0), Token('"}', -3.0))
-    found = confidence(LABEL, "sad", Reply(text, Usage(), "m", tokens=tokens), {"label"})
+    found = confidence(LABEL, "sad", text, tokens, {"label"})
     assert found.signals["mean_probability"] == pytest.approx(math.exp(-2))
     assert not found.parts
 
 
 def test_without_tokens_there_is_no_confidence() -> None:
-    assert confidence(LABEL, "sad", Reply("sad", Usage(), "m"), {"label"}) == ({}, {})
+    assert confidence(LABEL, "sad", "sad", (), {"label"}) == ({}, {})
 
 
 LOGPROBS = st.floats(-20, 0)
@@ -122,7 +122,7 @@ def test_every_way_to_cut_an_answer_counts_the_tokens_that_touch_its_strings(
     tokens = tuple(Token(text[a:b], p) for (a, b), p in zip(spans, logprobs, strict=True))
     least = min(p for (a, b), p in zip(spans, logprobs, strict=True) if inside & set(range(a, b)))
     value = STRINGS.parse(text)
-    found = confidence(STRINGS, value, Reply(text, Usage(), "m", tokens=tokens), {"characters"})
+    found = confidence(STRINGS, value, text, tokens, {"characters"})
     assert found.signals["min_probability"] == pytest.approx(math.exp(least))
     assert set(found.parts) == set(value)
     assert all(0 <= p <= 1 for p in [*found.signals.values(), *found.parts.values()])

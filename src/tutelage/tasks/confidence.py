@@ -12,15 +12,23 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tutelage.errors import AnswerError
-from tutelage.models.chat import Reply, Token
-from tutelage.tasks import Task
+from tutelage.tasks.base import Task
 from tutelage.types import Value
 
 _DECODER = json.JSONDecoder()
 _OPENINGS = ("{", "[", "`")
+
+
+class Token(Protocol):
+    """A token of an answer: what it spells, and its log probability."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def logprob(self) -> float: ...
 
 
 class Span(NamedTuple):
@@ -46,15 +54,18 @@ class Confidence(NamedTuple):
     parts: Mapping[str, float]
 
 
-def confidence(task: Task, value: Value, reply: Reply, names: Collection[str]) -> Confidence:
-    """The confidences of `value`, read from `reply`; `names` are the properties of its JSON that hold it."""
-    if not reply.tokens:
+def confidence(
+    task: Task, value: Value, text: str, tokens: Sequence[Token] | None, names: Collection[str]
+) -> Confidence:
+    """The confidences of `value`, read from the answer `text` and its tokens; `names` are the properties of its JSON
+    that hold it."""
+    if not tokens:
         return Confidence({}, {})
-    leaves = _leaves(reply.text, names, plain=isinstance(value, str))
-    starts = _aligned(reply.text, reply.tokens)
+    leaves = _leaves(text, names, plain=isinstance(value, str))
+    starts = _aligned(text, tokens)
     if not leaves or starts is None:
-        return Confidence(_signals([token.logprob for token in reply.tokens]), {})
-    found = [[reply.tokens[number].logprob for number in _covering(starts, leaf.span)] for leaf in leaves]
+        return Confidence(_signals([token.logprob for token in tokens]), {})
+    found = [[tokens[number].logprob for number in _covering(starts, leaf.span)] for leaf in leaves]
     parts: dict[str, list[float]] = {}
     for leaf, logprobs in zip(leaves, found, strict=True):
         if (part := _part(task, value, leaf)) is not None:
