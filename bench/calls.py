@@ -33,9 +33,10 @@ import openai
 
 from tutelage import settings
 from tutelage.embeddings.runtime import cores
+from tutelage.llamacpp import Server
 from tutelage.models import Message, ModelSettings, Params
 from tutelage.models.fake import FakeOpenAI, Script
-from tutelage.models.gguf import GgufChat, Server
+from tutelage.models.gguf import GgufChat
 from tutelage.models.openai import OpenAIChat
 from tutelage.prompting import Prompted
 from tutelage.tasks import Task

@@ -25,7 +25,7 @@ from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.harness import answers, example_set
 from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Mean, accuracy
-from tutelage.models.gguf import Server
+from tutelage.llamacpp import Server
 from tutelage.project import Project
 from tutelage.types import Split
 
