@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from tutelage.answering.base import Answerer
 from tutelage.answering.features import EMBEDDING, Features, Matrix, load_features
 from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
+from tutelage.answering.several import applies, f1, several, sigmoid
 from tutelage.embeddings.encoder import OnnxEncoder
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import StoreError
@@ -23,29 +24,40 @@ WEIGHTS = "weights.npz"
 
 
 class Data(NamedTuple):
-    """Rows of each part of the features, (n, d), and the n gold labels."""
+    """Rows of each part of the features, (n, d), and the n gold answers: a label, or where `labels` are named a list of
+    some of them, in whose order they are learnt."""
 
     rows: Mapping[str, Matrix]
-    gold: Sequence[str]
+    gold: Sequence[Any]
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Weights:
-    """softmax(sum of rows[part] @ coefficients[part] + intercept): one column a class, all float32."""
+    """softmax(sum of rows[part] @ coefficients[part] + intercept): one column a class, all float32.
+
+    With a `threshold`, several of the classes: each has the sigmoid of its sum, and is given from the threshold on.
+    """
 
     classes: tuple[str, ...]
     coefficients: Mapping[str, Array]
     intercept: Array
+    threshold: float | None = None
 
     def probabilities(self, rows: Mapping[str, Matrix]) -> Array:
-        """(n, classes), rows that sum to 1."""
+        """(n, classes); where one class is given, rows that sum to 1."""
         scores = self.intercept
         for part, coefficients in self.coefficients.items():
             scores = scores + np.asarray(rows[part] @ coefficients)
-        return softmax(scores)
+        return softmax(scores) if self.threshold is None else sigmoid(scores)
 
     def judge(self, data: Data) -> tuple[float, float]:
-        """Accuracy and mean log-loss; a gold label that is no class has the least probability."""
+        """Accuracy (of several classes the mean F1) and mean log-loss; a gold label that is no class is missed."""
+        if self.threshold is not None:
+            probabilities = self.probabilities(data.rows)
+            said = np.where(applies(data.gold, self.classes), probabilities, 1 - probabilities)
+            score = f1(data.gold, self.classes, probabilities >= self.threshold)
+            return score, float(-np.log(np.maximum(said, 1e-7)).mean())
         column = {label: at for at, label in enumerate(self.classes)}
         gold = np.array([column.get(label, -1) for label in data.gold])
         probabilities = self.probabilities(data.rows)
@@ -54,7 +66,8 @@ class Weights:
 
 
 class Linear(Answerer):
-    """`confidence` is the highest probability. Labels without an example in train are never predicted."""
+    """`confidence` is the highest probability, for several labels see `several`. Labels without an example in train are
+    never predicted."""
 
     def __init__(self, task: Task, features: Features, weights: Weights) -> None:
         self.task, self.features, self.weights = task, features, weights
@@ -65,7 +78,7 @@ class Linear(Answerer):
         try:
             with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
                 coefficients = {part: arrays[part] for part in facts["parts"]}
-                weights = Weights(tuple(facts["classes"]), coefficients, arrays["intercept"])
+                weights = Weights(tuple(facts["classes"]), coefficients, arrays["intercept"], facts.get("threshold"))
             encoder = OnnxEncoder(folder / MODEL_FOLDER, threads) if EMBEDDING in coefficients else None
             return cls(task, load_features(folder, encoder), weights)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
@@ -78,6 +91,8 @@ class Linear(Answerer):
         texts = [self.task.input_text(given) for given in inputs]
         rows = {part: self.features.transform(part, texts) for part in self.weights.coefficients}
         probabilities = self.weights.probabilities(rows)
+        if self.weights.threshold is not None:
+            return several(self.weights.classes, probabilities, self.weights.threshold)
         best = probabilities.argmax(axis=1)
         return [
             Prediction(self.weights.classes[column], min(1.0, float(row[column])))

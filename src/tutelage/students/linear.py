@@ -1,8 +1,10 @@
 """Family `linear`: logistic regression on TF-IDF, sentence embeddings, or both side by side. It trains in seconds,
 with embeddings and hundreds of classes in minutes, and needs no GPU.
 
-Which features, and how much penalty, is chosen by accuracy on dev, ties by log-loss. Where dev is empty a tenth of train
-is held out to choose on, and the chosen model is then fitted on all of train.
+Of several labels each has a regression of its own, and one threshold for all is chosen on dev.
+
+Which features, and how much penalty, is chosen by accuracy on dev (of several labels by the mean F1), ties by log-loss.
+Where dev is empty a tenth of train is held out to choose on, and the chosen model is then fitted on all of train.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -28,6 +30,7 @@ from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.features import fit_features
 from tutelage.students.logistic import Parts, choose, regression
+from tutelage.students.several import kind_of, labels_to_learn
 from tutelage.students.sizing import Effort, FineTuning, hold_out
 from tutelage.types import Labelled
 
@@ -66,22 +69,25 @@ class LinearSettings:
 class LinearStudent(Student):
     """See the module's text."""
 
-    outputs: ClassVar[tuple[str, ...]] = ("label",)
+    outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
     answers_by: ClassVar[type[Answerer]] = Linear
     answerer: Linear | None
+    _labels: Sequence[str] = ()
+    """Where several are given: those to learn, in the task's order."""
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
         settings: LinearSettings = self.settings
         options = _options(settings)
         if len(train) < MIN_EXAMPLES:
             raise TrainingError(f"{len(train)} labelled examples are too few. Add more, at least {MIN_EXAMPLES}.")
+        self._labels = labels_to_learn("linear", self.task, train) if self.task.output == "labels" else []
         facts: dict[str, Any] = {}
         encoder = None
         if any(EMBEDDING in parts for parts in options):
             folder = context.folder / "encoder"
             facts = {"base": settings.base, **export_encoder(str(settings.base), folder, context.path)}
             encoder = OnnxEncoder(folder, settings.threads)
-        learnt, judged, chosen_on = hold_out(train, dev, context.seed, lambda one: one.value)
+        learnt, judged, chosen_on = hold_out(train, dev, context.seed, kind_of(train))
         parts = sorted({part for option in options for part in option})
         features = fit_features(parts, self._texts(learnt), encoder)
         on = self._data(features, parts, judged)
@@ -90,6 +96,7 @@ class LinearStudent(Student):
         if not dev:
             features = fit_features(best.parts, self._texts(train), encoder)
             weights = regression(best.parts, [best.c], self._data(features, best.parts, train))[0]
+            weights = replace(weights, threshold=best.weights.threshold)
         if EMBEDDING not in best.parts:
             encoder = features.encoder = None
         elif encoder is not None and settings.quantise != "none":
@@ -112,7 +119,7 @@ class LinearStudent(Student):
         features.save(folder, parts)
         arrays = {"intercept": weights.intercept, **weights.coefficients}
         np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)
-        facts = {"classes": list(weights.classes), "parts": parts}
+        facts = {"classes": list(weights.classes), "parts": parts, "threshold": weights.threshold}
         (folder / STUDENT).write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
         if isinstance(features.encoder, OnnxEncoder):
             shutil.copytree(features.encoder.folder, folder / MODEL_FOLDER)
@@ -121,8 +128,9 @@ class LinearStudent(Student):
         return [self.task.input_text(one.example.input) for one in examples]
 
     def _data(self, features: Features, parts: Sequence[str], examples: Sequence[Labelled]) -> Data:
-        texts = self._texts(examples)
-        return Data({part: features.transform(part, texts) for part in parts}, [str(one.value) for one in examples])
+        texts, several = self._texts(examples), self.task.output == "labels"
+        gold = [list(one.value) if several else str(one.value) for one in examples]
+        return Data({part: features.transform(part, texts) for part in parts}, gold, self._labels)
 
     def _quantised(
         self, encoder: OnnxEncoder, weights: Weights, target: Path, texts: Sequence[str], judged: Data

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from tutelage.answering.features import Matrix
 from tutelage.answering.linear import Data, Weights
+from tutelage.answering.several import applies
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import TrainingError
 from tutelage.students.features import as_csr
+from tutelage.students.several import best_threshold, smoothed_log_odds
 
 FIRST_C = 30.0
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -32,23 +35,29 @@ Progress: TypeAlias = Callable[[float, Mapping[str, object]], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination of parts and penalty, and how it did on dev."""
+    """One combination of parts and penalty, and how it did on dev: accuracy, of several labels the mean F1."""
 
     parts: Parts
     c: float
-    accuracy: float
+    score: float
     log_loss: float
     weights: Weights
 
     def facts(self) -> dict[str, Any]:
         chosen = {"features": "+".join(self.parts), "C": self.c}
-        return chosen | {"dev_accuracy": round(self.accuracy, 4), "dev_log_loss": round(self.log_loss, 4)}
+        if self.weights.threshold is not None:
+            chosen["threshold"] = self.weights.threshold
+        return chosen | {self.measure: round(self.score, 4), "dev_log_loss": round(self.log_loss, 4)}
+
+    @property
+    def measure(self) -> str:
+        return "dev_accuracy" if self.weights.threshold is None else "dev_f1"
 
 
 def choose(
     options: Sequence[Parts], effort: str, learnt: Data, judged: Data, progress: Progress
 ) -> tuple[Trial, list[Trial]]:
-    """The best trial by accuracy on `judged`, ties by log-loss, and all trials in the order they were made.
+    """The best trial by its score on `judged`, ties by log-loss, and all trials in the order they were made.
 
     "low" tries the first option alone; "medium" all options with the usual penalty, then the best one's other
     penalties; "high" every option with every penalty. Raises TrainingError as `regression`.
@@ -62,8 +71,9 @@ def choose(
 
     def make(parts: Parts, penalties: Sequence[float]) -> None:
         for c, weights in zip(penalties, regression(parts, penalties, learnt), strict=True):
-            trials.append(Trial(parts, c, *weights.judge(judged), weights))
-            progress(len(trials) / count, {"dev_accuracy": round(max(trial.accuracy for trial in trials), 4)})
+            fitting = with_threshold(weights, judged)
+            trials.append(Trial(parts, c, *fitting.judge(judged), fitting))
+            progress(len(trials) / count, {trials[-1].measure: round(max(trial.score for trial in trials), 4)})
 
     for parts, penalties in stages:
         make(parts, penalties)
@@ -72,11 +82,22 @@ def choose(
     return _best(trials), trials
 
 
+def with_threshold(weights: Weights, judged: Data) -> Weights:
+    """The weights with the threshold that does best on `judged`, where several labels are given."""
+    if weights.threshold is None:
+        return weights
+    return replace(
+        weights, threshold=best_threshold(judged.gold, weights.classes, weights.probabilities(judged.rows))[0]
+    )
+
+
 def regression(parts: Parts, penalties: Sequence[float], data: Data) -> list[Weights]:
-    """Weights fitted with each inverse penalty; deterministic.
+    """Weights fitted with each inverse penalty; deterministic. Of several labels one regression each.
 
     Raises TrainingError when all examples have one label.
     """
+    if data.labels:
+        return _one_vs_rest(parts, penalties, data)
     classes = sorted(set(data.gold))
     if len(classes) < 2:
         raise TrainingError(
@@ -86,24 +107,51 @@ def regression(parts: Parts, penalties: Sequence[float], data: Data) -> list[Wei
     ends = np.cumsum([data.rows[part].shape[1] for part in parts])[:-1]
     found = []
     for c in penalties:
-        # Never from the last penalty's weights: the solver would take a small first gradient for the end.
-        model = LogisticRegression(C=c, max_iter=300, tol=1e-4)
-        with warnings.catch_warnings():
-            # Three hundred steps are past the point where dev still changes.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", message="The number of unique classes")  # hundreds are welcome
-            model.fit(rows, data.gold)
+        model = _fitted(c, rows, data.gold)
         columns, intercept = model.coef_.T, model.intercept_
         if len(classes) == 2:  # scikit-learn then gives the second class's advantage alone
             columns, intercept = np.hstack([0 * columns, columns]), np.array([0.0, *intercept])
-        split = np.split(columns.astype(np.float32), ends)
-        coefficients = {part: np.ascontiguousarray(rows) for part, rows in zip(parts, split, strict=True)}
+        coefficients = _by_part(parts, columns, ends)
         found.append(Weights(tuple(map(str, model.classes_)), coefficients, intercept.astype(np.float32)))
     return found
 
 
+def _one_vs_rest(parts: Parts, penalties: Sequence[float], data: Data) -> list[Weights]:
+    rows = _joined([data.rows[part] for part in parts])
+    ends = np.cumsum([data.rows[part].shape[1] for part in parts])[:-1]
+    wanted = applies(data.gold, data.labels)
+    found = []
+    for c in penalties:
+        columns = np.zeros((rows.shape[1], len(data.labels)))
+        intercept = np.zeros(len(data.labels))
+        for at, column in enumerate(wanted.T):
+            if column.all() or not column.any():
+                intercept[at] = smoothed_log_odds(int(column.sum()), len(column))
+            else:
+                model = _fitted(c, rows, column)
+                columns[:, at], intercept[at] = model.coef_[0], model.intercept_[0]
+        coefficients = _by_part(parts, columns, ends)
+        found.append(Weights(tuple(data.labels), coefficients, intercept.astype(np.float32), 0.5))
+    return found
+
+
+def _fitted(c: float, rows: Matrix, gold: Any) -> LogisticRegression:
+    # Never from the last penalty's weights: the solver would take a small first gradient for the end.
+    model = LogisticRegression(C=c, max_iter=300, tol=1e-4)
+    with warnings.catch_warnings():
+        # Three hundred steps are past the point where dev still changes.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")  # hundreds are welcome
+        return model.fit(rows, gold)
+
+
+def _by_part(parts: Parts, columns: NDArray[np.float64], ends: NDArray[np.int64]) -> dict[str, Array]:
+    split = np.split(columns.astype(np.float32), ends)
+    return {part: np.ascontiguousarray(rows) for part, rows in zip(parts, split, strict=True)}
+
+
 def _best(trials: Sequence[Trial]) -> Trial:
-    return max(trials, key=lambda trial: (trial.accuracy, -trial.log_loss))
+    return max(trials, key=lambda trial: (trial.score, -trial.log_loss))
 
 
 def _joined(matrices: Sequence[Matrix]) -> Array | csr_matrix:

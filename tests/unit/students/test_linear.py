@@ -13,12 +13,15 @@ import pytest
 
 from tutelage.answering.features import CHARACTERS, EMBEDDING, WORDS, Features
 from tutelage.answering.linear import Data, Weights
+from tutelage.answering.several import f1
 from tutelage.errors import StoreError, TrainingError
 from tutelage.students.base import FitContext
 from tutelage.students.features import fit_features
 from tutelage.students.linear import LinearSettings, LinearStudent
 from tutelage.students.logistic import choose, regression
+from tutelage.students.several import best_threshold
 from tutelage.tasks.label import LabelTask
+from tutelage.tasks.labels import LabelsTask
 from tutelage.types import Example, Input, Labelled, Prediction
 
 WORDS_OF = {
@@ -208,7 +211,7 @@ def test_high_effort_tries_every_pair_and_low_one() -> None:
     shares: list[float] = []
     best, tried = choose(options, "high", data, data, lambda share, _: shares.append(share))
     assert len(tried) == 12 and shares[-1] == 1.0
-    assert best.log_loss == min(t.log_loss for t in tried if t.accuracy == best.accuracy)
+    assert best.log_loss == min(t.log_loss for t in tried if t.score == best.score)
     assert [t.parts for t in choose(options, "low", data, data, lambda *_: None)[1]] == [(WORDS,)]
 
 
@@ -225,3 +228,52 @@ def test_features_keep_only_the_parts_saved(tmp_path: Path) -> None:
     features: Features = fit_features([WORDS, CHARACTERS], ["snow and ice", "sun"], None)
     features.save(tmp_path, [WORDS])
     assert list(json.loads((tmp_path / "terms.json").read_text())) == [WORDS]
+
+
+ASPECTS = LabelsTask("aspects", ("text",), "", labels=("wet", "cold", "dry", "hot"))
+
+
+def sets(n: int, seed: int = 0) -> list[Labelled]:
+    """n texts about none, one or two of three labels."""
+    random = np.random.default_rng(seed)
+    found = []
+    for at in range(n):
+        value = [label for label in ("wet", "cold", "hot") if random.random() < 0.4]
+        words = [*random.choice(["the", "a", "day", "we"], 2), *(random.choice(WORDS_OF[one].split()) for one in value)]
+        found.append(Labelled(Example(f"{seed}-{at}", {"text": " ".join(words)}, "train"), value, "import"))
+    return found
+
+
+def test_several_labels_or_none(tmp_path: Path) -> None:
+    student = LinearStudent(ASPECTS, LinearSettings())
+    facts = student.fit(sets(120), sets(30, 1), FitContext(tmp_path, Path))
+    test = sets(60, 2)
+    found = student.predict_batch(inputs(test))
+    assert accuracy(found, test) > 0.9
+    assert any(p.value == [] for p in found) and any(len(p.value or []) == 2 for p in found)
+    assert facts["labels_without_examples"] == ["dry"] and 0 < facts["threshold"] < 1 and facts["dev_f1"] > 0.9
+    for one in found:
+        assert list(one.parts) == ["wet", "cold", "hot"] and isinstance(one.value, list)
+        said = [p if label in one.value else 1 - p for label, p in one.parts.items()]
+        assert one.confidence == pytest.approx(np.prod(said), abs=1e-6)
+        assert ASPECTS.canonical(one.value) == one.value
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    student.save(saved)
+    assert LinearStudent.load(ASPECTS, LinearSettings(), saved).predict_batch(inputs(test)) == found
+
+
+def test_a_label_that_every_example_has_is_given_and_one_set_for_all_is_refused(tmp_path: Path) -> None:
+    student = LinearStudent(ASPECTS, SETTINGS)
+    always = [replace(one, value=ASPECTS.canonical([*one.value, "dry"])) for one in sets(40)]
+    student.fit(always, (), FitContext(tmp_path, Path))
+    assert all("dry" in (p.value or []) for p in student.predict_batch([{"text": "rain"}, {"text": "unheard"}]))
+    with pytest.raises(TrainingError, match="all 40 examples to learn from have 'dry'"):
+        student.fit([replace(one, value=["dry"]) for one in always], (), FitContext(tmp_path, Path))
+
+
+def test_the_threshold_is_the_best_for_the_mean_f1() -> None:
+    gold = [["a"], ["a", "b"], []]
+    probabilities = np.array([[0.4, 0.1], [0.6, 0.35], [0.2, 0.22]], np.float32)
+    assert best_threshold(gold, ["a", "b"], probabilities) == (0.35, 1.0)
+    assert f1(gold, ["a"], np.array([[True], [True], [False]])) == pytest.approx((1 + 2 / 3 + 1) / 3)
