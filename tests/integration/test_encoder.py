@@ -16,6 +16,7 @@ from tutelage.students import FAMILIES
 from tutelage.students.base import FitContext
 from tutelage.students.encoder import EncoderSettings, EncoderStudent
 from tutelage.tasks.label import LabelTask
+from tutelage.tasks.labels import LabelsTask
 from tutelage.types import Example, Labelled, digest
 
 TASK = LabelTask("topics", ("text",), "", labels=("animal", "colour", "number"))
@@ -106,6 +107,43 @@ def test_too_few_labels_are_one_line(
 ) -> None:
     with pytest.raises(TrainingError, match=message):
         EncoderStudent(TASK, settings).fit(train, [], context(tmp_path / "fit"))
+
+
+TOPICS = LabelsTask("topics", ("text",), "", labels=("number", "animal", "colour", "shape"))
+
+
+def sets(n: int, seed: int) -> list[Labelled]:
+    """Texts about none, one or several of three topics."""
+    rng, made = random.Random(seed), []
+    for _ in range(n):
+        value = [label for label in TOPICS.labels[:3] if rng.random() < 0.4]
+        words = [rng.choice(PLAIN) for _ in range(5)] + [rng.choice(WORDS[label]) for label in value]
+        rng.shuffle(words)
+        made.append(replace(labelled(" ".join(words), ""), value=value))
+    return made
+
+
+def test_several_labels_or_none(settings: EncoderSettings, tmp_path: Path) -> None:
+    student = EncoderStudent(TOPICS, settings)
+    facts = student.fit(sets(200, 1), sets(30, 2), context(tmp_path / "fit"))
+    assert facts["labels_without_examples"] == ["shape"] and 0 < facts["threshold"] < 1
+    test = sets(60, 3)
+    found = student.predict_batch([one.example.input for one in test])
+    assert sum(one.value == p.value for one, p in zip(test, found, strict=True)) >= 45
+    assert any(p.value == [] for p in found)
+    assert all(list(p.parts) == ["number", "animal", "colour"] for p in found)
+    student.save(tmp_path)
+    loaded = EncoderStudent.load(TOPICS, settings, tmp_path)
+    assert loaded.predict_batch([one.example.input for one in test]) == found
+    long = " ".join(["owl dog cat", *PLAIN] * 10)  # several windows, learned and answered
+    windowed = [*sets(30, 4), replace(labelled(long, ""), value=["animal"])]
+    EncoderStudent(TOPICS, replace(settings, epochs=1)).fit(windowed, windowed, context(tmp_path / "windows"))
+
+
+def test_one_set_of_labels_for_all_is_one_line(settings: EncoderSettings, tmp_path: Path) -> None:
+    alike = [replace(one, value=[]) for one in sets(20, 1)]
+    with pytest.raises(TrainingError, match="all 20 examples to learn from have no label"):
+        EncoderStudent(TOPICS, settings).fit(alike, alike, context(tmp_path / "fit"))
 
 
 def test_a_student_that_is_not_fitted_says_so(settings: EncoderSettings, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ Score: TypeAlias = Callable[[Sequence[Encoding], Sequence[Array]], float]
 """The dev score in [0, 1] of the logits of the dev texts."""
 
 Targets: TypeAlias = Callable[[int, Encoding], NDArray[np.int64]]
-"""Number of a training text and its encoding -> the targets of its pieces (tokens,) or of the whole ()."""
+"""Number of a training text and its encoding -> the targets of its pieces (tokens,) or of the whole ().
+
+Of several classes those of the whole are (classes,), 1 where the class applies."""
 
 
 class Texts(NamedTuple):
@@ -84,6 +86,8 @@ class Texts(NamedTuple):
     score: Score
     types: Callable[[str, Encoding], list[int]] = lambda _text, encoding: encoding.type_ids
     """A text and its encoding -> the type ids of its pieces."""
+    several: bool = False
+    """Whether any number of classes applies to a text."""
 
 
 def hold_out(

@@ -32,7 +32,7 @@ def fit_classifier(
     """Fine-tune a text classifier, write it to `folder`, and return facts for the card."""
 
     def build(base: Base, encodings: Sequence[Encoding], limits: Limits) -> TextClassifier:
-        network = TextClassifier(base, classes).to(_device())
+        network = TextClassifier(base, classes, texts.several).to(_device())
         targets = np.array([texts.targets(at, encoding) for at, encoding in enumerate(encodings)])
         start_head(network, encodings, targets, limits)
         return network
@@ -91,7 +91,7 @@ def _passes(encodings: Sequence[Encoding], texts: Texts, limits: Limits) -> list
                 passes.append(Pass(encoding.ids, types, target))
             else:
                 ids, kinds = ([part[at] for at in places] for part in (encoding.ids, types))
-                passes.append(Pass(ids, kinds, target[places] if target.ndim else target))
+                passes.append(Pass(ids, kinds, target[places] if target.ndim and not texts.several else target))
     return passes
 
 

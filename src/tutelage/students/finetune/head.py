@@ -7,6 +7,7 @@ sends large gradients into the transformer and spoils what it knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,24 +15,38 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Encoding
 
-from tutelage.embeddings.runtime import Limits, run_windows
+from tutelage.embeddings.runtime import Array, Limits, run_windows
 from tutelage.students.finetune.loop import forward_of
 from tutelage.students.finetune.networks import TextClassifier
+from tutelage.students.several import smoothed_log_odds
 
 C = 20.0
 """Inverse strength of regularisation on features of unit length."""
 
 
-def start_head(
-    network: TextClassifier, encodings: Sequence[Encoding], classes: NDArray[np.int64], limits: Limits
-) -> None:
-    """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once."""
+def start_head(network: TextClassifier, encodings: Sequence[Encoding], classes: NDArray[Any], limits: Limits) -> None:
+    """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once.
+
+    Of several classes it is (texts, classes), 1 where the class applies.
+    """
     features = np.stack(run_windows(encodings, forward_of(network.pooled), limits))
     length = float(np.linalg.norm(features, axis=1).mean())
-    regression = LogisticRegression(C=C, max_iter=200).fit(features / length, classes)
-    weights, bias = regression.coef_ / length, regression.intercept_
-    if len(regression.classes_) == 2:
-        weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
+    if network.several:
+        rows = [_one_regression(features / length, applies) for applies in classes.T]
+        weights, bias = np.stack([row[:-1] for row in rows]) / length, np.array([row[-1] for row in rows])
+    else:
+        regression = LogisticRegression(C=C, max_iter=200).fit(features / length, classes)
+        weights, bias = regression.coef_ / length, regression.intercept_
+        if len(regression.classes_) == 2:
+            weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weights))
         network.head.bias.copy_(torch.from_numpy(bias))
+
+
+def _one_regression(features: Array, applies: NDArray[Any]) -> NDArray[np.float64]:
+    """Weights and bias, (width + 1,), that tell to which texts one class applies."""
+    if len(np.unique(applies)) == 1:
+        return np.append(np.zeros(features.shape[1]), smoothed_log_odds(int(applies.sum()), len(applies)))
+    regression = LogisticRegression(C=C, max_iter=200).fit(features, applies)
+    return np.append(regression.coef_[0], regression.intercept_[0])

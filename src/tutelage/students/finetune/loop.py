@@ -185,6 +185,8 @@ def _loss(
     wanted = _stack([torch.from_numpy(np.atleast_1d(one.target)) for one in batch], -100, device)
     with _autocast(device, low_precision):
         logits = _call(network, ids, mask, types)
+    if getattr(network, "several", False):
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted.float())
     loss: torch.Tensor = torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), wanted.flatten())
     return loss
 

@@ -39,12 +39,16 @@ class TokenTagger(torch.nn.Module):
 
 
 class TextClassifier(torch.nn.Module):
-    """Logits of a text from the mean of its pieces: (batch, tokens) -> (batch, classes)."""
+    """Logits of a text from the mean of its pieces: (batch, tokens) -> (batch, classes).
+
+    Of `several` classes any number applies: each has a sigmoid of its own, not its share of a softmax.
+    """
 
     inputs = MeanPooled.inputs
 
-    def __init__(self, base: Base, classes: int) -> None:
+    def __init__(self, base: Base, classes: int, several: bool = False) -> None:
         super().__init__()
+        self.several = several
         self.pooled = MeanPooled(base.model)
         self.dropout = torch.nn.Dropout(DROPOUT)
         self.head = torch.nn.Linear(base.width, classes)
