@@ -92,7 +92,7 @@ class Lesson:
         assert family.student is not None and family.role == "student"
         case = CASES[name]
         self.kind: type[Student] = family.student
-        self.task = case.tasks.get(output, TASKS.get(output))
+        self.task = case.tasks[output] if output in case.tasks else TASKS[output]
         self.train = (case.rows or examples)(output)
         self.folder = folder
         given = dict(case.settings)
