@@ -71,23 +71,18 @@ class LinearStudent(Student):
 
     outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
     answers_by: ClassVar[type[Answerer]] = Linear
+    family: ClassVar[str] = "linear"
     answerer: Linear | None
     _labels: Sequence[str] = ()
     """Where several are given: those to learn, in the task's order."""
 
     def fit(self, train: Sequence[Labelled], dev: Sequence[Labelled], context: FitContext) -> dict[str, Any]:
-        settings: LinearSettings = self.settings
-        options = _options(settings)
+        settings, options = self.settings, self._options()
         if len(train) < MIN_EXAMPLES:
             raise TrainingError(f"{len(train)} labelled examples are too few. Add more, at least {MIN_EXAMPLES}.")
-        self._labels = labels_to_learn("linear", self.task, train) if self.task.output == "labels" else []
-        facts: dict[str, Any] = {}
-        encoder = None
-        if any(EMBEDDING in parts for parts in options):
-            folder = context.folder / "encoder"
-            facts = {"base": settings.base, **export_encoder(str(settings.base), folder, context.path)}
-            encoder = OnnxEncoder(folder, settings.threads)
+        self._labels = labels_to_learn(self.family, self.task, train) if self.task.output == "labels" else []
         learnt, judged, chosen_on = hold_out(train, dev, context.seed, kind_of(train))
+        encoder, facts = self._encoder(learnt, context) if any(EMBEDDING in parts for parts in options) else (None, {})
         parts = sorted({part for option in options for part in option})
         features = fit_features(parts, self._texts(learnt), encoder)
         on = self._data(features, parts, judged)
@@ -111,6 +106,23 @@ class LinearStudent(Student):
             "encoder": facts if encoder else None,
             "tried": [trial.facts() for trial in tried],
         }
+
+    def _options(self) -> tuple[Parts, ...]:
+        """The combinations of features to try."""
+        settings: LinearSettings = self.settings
+        if settings.base is None and settings.features == "auto":
+            return TFIDF
+        if settings.base is None and settings.features != "tfidf":
+            raise TrainingError(
+                f'features = {settings.features!r} needs base = a sentence encoder. Set base, or features = "tfidf".'
+            )
+        return OPTIONS[settings.features]
+
+    def _encoder(self, learnt: Sequence[Labelled], context: FitContext) -> tuple[OnnxEncoder | None, dict[str, Any]]:
+        """The sentence encoder in the working folder, and facts for the card."""
+        folder, base = context.folder / "encoder", str(self.settings.base)
+        facts = export_encoder(base, folder, context.path)
+        return OnnxEncoder(folder, self.settings.threads), {"base": base, **facts}
 
     def save(self, folder: Path) -> None:
         assert self.answerer is not None, "fit comes first"
@@ -136,7 +148,7 @@ class LinearStudent(Student):
         self, encoder: OnnxEncoder, weights: Weights, target: Path, texts: Sequence[str], judged: Data
     ) -> tuple[OnnxEncoder, dict[str, Any]]:
         """The encoder in int8 where accuracy with the same weights allows it, and what was measured."""
-        settings: LinearSettings = self.settings
+        settings = self.settings
 
         def score(model: TextModel) -> float:
             rows = {**judged.rows, EMBEDDING: encode(model, texts)}
@@ -151,16 +163,6 @@ class LinearStudent(Student):
         quantised = load_attribute("tutelage.students.quantise:quantised", "int8")
         kept, facts = quantised(encoder.folder, target, given, score)
         return OnnxEncoder(kept, settings.threads), dict(facts)
-
-
-def _options(settings: LinearSettings) -> tuple[Parts, ...]:
-    if settings.base is None and settings.features == "auto":
-        return TFIDF
-    if settings.base is None and settings.features != "tfidf":
-        raise TrainingError(
-            f'features = {settings.features!r} needs base = a sentence encoder. Set base, or features = "tfidf".'
-        )
-    return OPTIONS[settings.features]
 
 
 FAMILY = student_family(LinearStudent, LinearSettings)
