@@ -10,11 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from tutelage import registry
 from tutelage.answering.base import Answerer
 from tutelage.answering.features import EMBEDDING, Features, Matrix, load_features
 from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
 from tutelage.answering.several import applies, f1, several, sigmoid
-from tutelage.embeddings.encoder import OnnxEncoder
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import StoreError
 from tutelage.tasks import Task
@@ -79,7 +79,11 @@ class Linear(Answerer):
             with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
                 coefficients = {part: arrays[part] for part in facts["parts"]}
                 weights = Weights(tuple(facts["classes"]), coefficients, arrays["intercept"], facts.get("threshold"))
-            encoder = OnnxEncoder(folder / MODEL_FOLDER, threads) if EMBEDDING in coefficients else None
+            encoder = None
+            if EMBEDDING in coefficients:  # loaded here: where no `base` is set, ONNX Runtime is not needed to answer
+                encoder = registry.load("tutelage.embeddings.encoder:OnnxEncoder", "base")(
+                    folder / MODEL_FOLDER, threads
+                )
             return cls(task, load_features(folder, encoder), weights)
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             reason = " ".join(str(error).split())

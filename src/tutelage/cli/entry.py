@@ -18,11 +18,14 @@ VERBS = {
     "label": "Ask the teacher for labels.",
     "train": "Train students on the labels.",
     "evaluate": "Make candidates answer the test set and measure them.",
+    "learning-curve": "What a student scores by the number of examples, and what more would buy.",
+    "ceiling": "Ask the teacher again: what it agrees with itself, and what students can reach.",
     "report": "Compare all candidates: table, JSON, HTML page, charts.",
     "prompts": "Versions of prompts: list, show, diff, test one against another.",
     "judge": "Let a language model compare or rate answers where there is no reference.",
     "predict": "Answer inputs from a file with one candidate.",
     "serve": "Serve candidates behind an OpenAI-compatible API on loopback.",
+    "export": "Write a student as a wheel or other files that run without tutelage.",
     "run": "Everything in order: add, label, train, evaluate, report.",
     "list": "List candidates, examples, labels and runs.",
     "path": "Print where things are.",
@@ -38,7 +41,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = load(f"tutelage.cli.{name}:command")
+        command: click.Command = load(f"tutelage.cli.{name.replace('-', '_')}:command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

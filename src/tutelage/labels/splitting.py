@@ -1,28 +1,19 @@
-"""Identity of examples, and the split that follows from it.
+"""The split that follows from an example's identity.
 
-Both are hashes, so they do not depend on the order of files, on other examples or on the machine: the same input always
-gets the same id and the same split, and growing the data never moves an example from train to test.
+It is a hash, so it does not depend on the order of files, on other examples or on the machine: the same input always
+gets the same split, and growing the data never moves an example from train to test.
 """
 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 
-from tutelage.types import Input, Split, digest
+from tutelage.tasks.identity import canonical_input as canonical_input
+from tutelage.tasks.identity import example_id as example_id
+from tutelage.types import Split
 
 _SALT = b"tutelage split 1\0"
 _TEN_THOUSAND = 10_000
-
-
-def canonical_input(input: Input) -> dict[str, str]:
-    """`input` in Unicode form NFC, field names sorted: equal inputs become equal mappings."""
-    return {name: unicodedata.normalize("NFC", input[name]) for name in sorted(input)}
-
-
-def example_id(input: Input) -> str:
-    """The example's id: 32 hexadecimal digits of the hash of the canonical input."""
-    return digest(canonical_input(input))
 
 
 def split_of(key: str) -> Split:

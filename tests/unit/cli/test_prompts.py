@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.cli.test_verbs import last_json, run
 
-from tutelage.cli.predict import answer
+from tutelage.answering.lines import answer
 from tutelage.labels.splitting import example_id
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.types import Prediction
