@@ -22,6 +22,8 @@ EXTRAS = {
     "peft": "train",
     "psutil": "train",
     "gguf": "train",
+    "setfit": "setfit",
+    "sentence_transformers": "setfit",
     "spacy": "ner",
     "xllamacpp": "local",
     "llguidance": "local",
@@ -33,6 +35,7 @@ EXTRAS = {
     "rouge_score": "text",
     "sacrebleu": "text",
     "bert_score": "bertscore",
+    "profanity_check": "toxicity",
 }
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import vl_convert
@@ -36,6 +36,14 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
     for name, chart in charts(report).items():
         files[f"{name}.svg"] = vl_convert.vegalite_to_svg(chart).encode()
         files[f"{name}.png"] = vl_convert.vegalite_to_png(chart, scale=2)
+    write_files(files, folder)
+    kinds = {"html": "report.html", "json": "report.json", "csv": "report.csv"}
+    kinds |= {name: name for name in files if name.endswith((".png", ".svg")) or name == "fields.csv"}
+    return {kind: folder / name for kind, name in kinds.items()}
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
+    """Write files by name into `folder`, each whole or not at all, and return their paths. Raises StoreError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -45,9 +53,7 @@ def write_report(report: Report, answered: Sequence[Answered], folder: Path) -> 
         raise StoreError(
             f"The report cannot be written to {folder}: {reason}. Choose another folder with --out."
         ) from None
-    kinds = {"html": "report.html", "json": "report.json", "csv": "report.csv"}
-    kinds |= {name: name for name in files if name.endswith((".png", ".svg")) or name == "fields.csv"}
-    return {kind: folder / name for kind, name in kinds.items()}
+    return {name: folder / name for name in files}
 
 
 def _replace(path: Path, content: bytes) -> None:

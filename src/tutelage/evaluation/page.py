@@ -11,6 +11,7 @@ from typing import Any
 
 import vl_convert
 
+from tutelage.evaluation.ceilingtable import ceiling_html
 from tutelage.evaluation.charts import charts, kind_of, unpriced
 from tutelage.evaluation.fieldtable import field_html
 from tutelage.evaluation.latency import readable
@@ -52,7 +53,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{escape(report.task)}: {report.n} examples, {len(names)} candidates</title>
-<style>{_asset("page.css")}</style>
+<style>{asset("page.css")}</style>
 </head>
 <body>
 <h1>{escape(report.task)}</h1>
@@ -64,6 +65,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 {_list(_legend(report))}
 {field_html(report.candidates)}
 {trust_html(report.trust)}
+{ceiling_html(report.ceiling)}
 <h2>Charts</h2>
 <div class="charts">{figures}</div>
 {beside}
@@ -82,7 +84,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <main id="answers"></main>
 <script type="application/json" id="data">{_json(data)}</script>
 <script>{_vega()}</script>
-<script>{_asset("page.js")}</script>
+<script>{asset("page.js")}</script>
 </body>
 </html>
 """
@@ -194,5 +196,6 @@ def _vega() -> str:
     return bundle.replace("</script", "<\\/script")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that pages are made of."""
     return (files("tutelage.evaluation") / "page_assets" / name).read_text(encoding="utf-8")

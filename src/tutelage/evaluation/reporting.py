@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.ceiling import ceiling
 from tutelage.evaluation.confidence import Trust, trust
 from tutelage.evaluation.costs import cost_of
 from tutelage.evaluation.exact import exact_match
@@ -22,7 +23,7 @@ from tutelage.evaluation.scoring import statistics
 from tutelage.evaluation.text import violations
 from tutelage.project import Project, newest_artefact, read_card
 from tutelage.tasks import Task
-from tutelage.types import Prediction
+from tutelage.types import Prediction, Value
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def make_report(
         ranked,
         skipped,
         [found for row in ranked for found in _trust_in(project.task, row.name, answered)],
+        ceiling(project, examples, _students(scored, ranked)),
     )
     return result, answered
 
@@ -108,11 +110,17 @@ def _row(project: Project, scored: _Scored, reference: _Scored | None, n: int) -
         cost.basis,
         sum(usage.input_tokens for usage in usages),
         sum(usage.output_tokens for usage in usages),
-        _trained_on(project, candidate),
+        trained_on(project, candidate),
         False,
         violations(project.task, scored.predictions),
         scored.fields,
     )
+
+
+def _students(scored: Sequence[_Scored], rows: Sequence[Row]) -> dict[str, tuple[str, Sequence[Value | None]]]:
+    """What each student was trained on, and its answers."""
+    values = {one.candidate.name: [p.value for p in one.predictions] for one in scored}
+    return {row.name: (row.trained_on, values[row.name]) for row in rows if row.role == "student"}
 
 
 def _trust_in(task: Task, name: str, answered: Sequence[Answered]) -> list[Trust]:
@@ -121,7 +129,8 @@ def _trust_in(task: Task, name: str, answered: Sequence[Answered]) -> list[Trust
     return trust(task, name, gold, predictions, [one.scores[name] for one in answered])
 
 
-def _trained_on(project: Project, candidate: Candidate) -> str:
+def trained_on(project: Project, candidate: Candidate) -> str:
+    """Whose labels a student learnt from and how many, e.g. "100 teacher labels"; "" for others."""
     folder = newest_artefact(project, candidate.name) if candidate.family.student else None
     if folder is None:
         return ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tutelage.evaluation.ceiling import Ceiling
 from tutelage.evaluation.confidence import Trust
 from tutelage.evaluation.fields import FieldScore
 from tutelage.evaluation.intervals import Estimate
@@ -96,6 +97,8 @@ class Report:
     skipped: Mapping[str, str]
     trust: Sequence[Trust] = ()
     """What each confidence of each candidate is worth."""
+    ceiling: Ceiling | None = None
+    """The teacher against gold and itself, and the students against both; None where there is no gold or no teacher."""
 
     def json(self) -> dict[str, Any]:
         head = {
@@ -105,6 +108,7 @@ class Report:
             "candidates": [row.json() for row in self.candidates],
             "skipped": dict(self.skipped),
             "confidences": [row.json() for row in self.trust],
+            "ceiling": self.ceiling and asdict(self.ceiling),
         }
 
 

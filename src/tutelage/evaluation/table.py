@@ -10,7 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tutelage.evaluation import fieldtable
+from tutelage.evaluation import ceilingtable, fieldtable
+from tutelage.evaluation.ceiling import Ceiling
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.latency import readable
 from tutelage.evaluation.results import Report, Row, broken_limits
@@ -41,14 +42,21 @@ def terminal_table(report: Report) -> str:
     against = next((row.difference.to for row in report.candidates if row.difference), None)
     head = f"{report.task}: {report.n} examples of {report.split}, scored against {report.reference}"
     trusted = ["", TITLE, *_plain(trust_table(report.trust)), *_filled(NOTES)] if report.trust else []
+    ceiling = ["", ceilingtable.TITLE, *ceiling_text(report.ceiling)] if report.ceiling else []
     notes = _filled(_notes(report, against))
-    return "\n".join([textwrap.fill(head, WIDTH), *_plain(table), *notes, *_fields(report), *trusted])
+    return "\n".join([textwrap.fill(head, WIDTH), *_plain(table), *notes, *_fields(report), *trusted, *ceiling])
 
 
 def _fields(report: Report) -> list[str]:
     if not any(row.fields for row in report.candidates):
         return []
     return ["", fieldtable.TITLE, *_plain(fieldtable.field_table(report.candidates)), *_filled(fieldtable.NOTES)]
+
+
+def ceiling_text(found: Ceiling) -> list[str]:
+    """The section on the teacher's ceiling as lines."""
+    table = _plain(ceilingtable.ceiling_table(found)) if found.students else []
+    return [*table, *_filled(ceilingtable.ceiling_notes(found))]
 
 
 def _plain(table: Table) -> list[str]:

@@ -95,7 +95,7 @@ def _fit(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
     try:
         project.artefacts.mkdir(parents=True, exist_ok=True)
-        _clear_killed(project.artefacts)
+        clear_killed(project.artefacts)
         work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
     except OSError as error:
         raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
@@ -128,7 +128,7 @@ def _checkpoints(project: Project, card: Mapping[str, Any]) -> Path:
     return project.artefacts / f".checkpoints-{digest([card[key] for key in KEYS if key in card])}"
 
 
-def _clear_killed(artefacts: Path) -> None:
+def clear_killed(artefacts: Path) -> None:
     """Remove the working folders of trainings whose process is gone, and checkpoints that nobody came back for."""
     for folder in artefacts.glob(".checkpoints-*"):
         if time.time() - folder.stat().st_mtime > CHECKPOINT_DAYS * 86400:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tutelage.errors import BudgetExceeded, ModelError
-from tutelage.prompting import Prompted
+from tutelage.prompting import Asked
 from tutelage.store import Store
 from tutelage.types import Input, Prediction
 
@@ -57,7 +57,7 @@ class Purse:
 class Paying:
     """`asked`, paid from `purse`; `slots` is shared by all who ask the same model."""
 
-    def __init__(self, asked: Prompted, purse: Purse, slots: asyncio.Semaphore) -> None:
+    def __init__(self, asked: Asked, purse: Purse, slots: asyncio.Semaphore) -> None:
         self.asked, self._purse, self._slots = asked, purse, slots
 
     @property
