@@ -58,6 +58,7 @@ QUICK = {"effort": "low", "threads": 1}
 CASES: dict[str, Case] = {
     "linear": Case(),
     "encoder": Case("make_base", QUICK),
+    "setfit": Case("make_base", {**QUICK, "pairs": 64}),
     "tagger": Case("make_base", QUICK),
 }
 

@@ -8,6 +8,7 @@ FAMILIES = Table(
     {
         "linear": "tutelage.students.linear:FAMILY",
         "encoder": "tutelage.students.encoder:FAMILY",
+        "setfit": "tutelage.students.setfit:FAMILY",
         "tagger": "tutelage.students.tagger:FAMILY",
         "pretrained-ner": "tutelage.students.pretrained:FAMILY",
     },

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -72,6 +72,8 @@ class LinearStudent(Student):
     outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
     answers_by: ClassVar[type[Answerer]] = Linear
     family: ClassVar[str] = "linear"
+    tuned_at: ClassVar[float] = 0.0
+    """The share of the work that is done when there is an encoder."""
     answerer: Linear | None
     _labels: Sequence[str] = ()
     """Where several are given: those to learn, in the task's order."""
@@ -86,7 +88,11 @@ class LinearStudent(Student):
         parts = sorted({part for option in options for part in option})
         features = fit_features(parts, self._texts(learnt), encoder)
         on = self._data(features, parts, judged)
-        best, tried = choose(options, settings.effort, self._data(features, parts, learnt), on, context.progress)
+
+        def progress(share: float, shown: Mapping[str, object]) -> None:
+            context.progress(self.tuned_at + (1 - self.tuned_at) * share, shown)
+
+        best, tried = choose(options, settings.effort, self._data(features, parts, learnt), on, progress)
         weights = best.weights
         if not dev:
             features = fit_features(best.parts, self._texts(train), encoder)
