@@ -62,6 +62,7 @@ CASES: dict[str, Case] = {
     "tagger": Case("make_base", QUICK),
 }
 
+    "multitask-tagger": Case("make_base", QUICK),
 
 def examples(output: str) -> list[Labelled]:
     """Twenty labelled examples."""

@@ -10,6 +10,7 @@ FAMILIES = Table(
         "encoder": "tutelage.students.encoder:FAMILY",
         "setfit": "tutelage.students.setfit:FAMILY",
         "tagger": "tutelage.students.tagger:FAMILY",
+        "multitask-tagger": "tutelage.students.multitask:FAMILY",
         "pretrained-ner": "tutelage.students.pretrained:FAMILY",
     },
 )

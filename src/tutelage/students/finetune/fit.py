@@ -26,6 +26,13 @@ def fit_tagger(texts: Texts, tags: int, settings: FineTuning, context: FitContex
     return _fit(texts, lambda base, *_: TokenTagger(base, tags), settings, context, folder)
 
 
+def fit_record(
+    texts: Texts, columns: tuple[int, Sequence[int]], settings: FineTuning, context: FitContext, folder: Path
+) -> dict[str, Any]:
+    """Fine-tune a tagger of `columns` (number of tags, sizes of the closed sets) and write it as `fit_tagger` does."""
+    return _fit(texts, lambda base, *_: RecordTagger(base, *columns), settings, context, folder)
+
+
 def fit_classifier(
     texts: Texts, classes: int, settings: FineTuning, context: FitContext, folder: Path
 ) -> dict[str, Any]:

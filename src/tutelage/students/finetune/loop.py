@@ -51,7 +51,9 @@ def train(
     evaluate: Callable[[], float],
     context: FitContext,
 ) -> History:
-    """Fit `network` (its `inputs` -> logits) to `passes` by cross entropy, and leave it with the best epoch's weights.
+    """Fit `network` (its `inputs` -> logits) to `passes`, and leave it with the best epoch's weights.
+
+    The loss is cross entropy, or the network's own `loss(logits, targets)`.
 
     Goes on from the checkpoint in `context.checkpoints` where there is one, to the same end.
     """
@@ -185,6 +187,9 @@ def _loss(
     wanted = _stack([torch.from_numpy(np.atleast_1d(one.target)) for one in batch], -100, device)
     with _autocast(device, low_precision):
         logits = _call(network, ids, mask, types)
+    if (own := getattr(network, "loss", None)) is not None:
+        learned: torch.Tensor = own(logits.float(), wanted)
+        return learned
     if getattr(network, "several", False):
         return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted.float())
     loss: torch.Tensor = torch.nn.functional.cross_entropy(logits.float().flatten(0, -2), wanted.flatten())

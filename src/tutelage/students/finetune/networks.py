@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from tutelage.answering.multitask_read import MARKS
 from tutelage.answering.spans import CASES
 from tutelage.embeddings.export import Base, MeanPooled
 
 DROPOUT = 0.1
+CHOICES = 0.2
+"""What a wrong value of a closed set weighs beside the tags, whose mean loss is small since most pieces have none."""
 
 
 class TokenTagger(torch.nn.Module):
@@ -56,3 +60,32 @@ class TextClassifier(torch.nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.dropout(self.pooled(input_ids, attention_mask)))
         return logits
+
+
+class RecordTagger(TokenTagger):
+    """Logits of each piece: tags of spans, then its evidence for the values of each closed set (`groups` of columns).
+
+    The type ids are `answering.multitask_read.layout_marks`.
+    """
+
+    def __init__(self, base: Base, tags: int, groups: Sequence[int]) -> None:
+        super().__init__(base, tags + sum(groups))
+        self.tags, self.groups = tags, list(groups)
+        self.case = torch.nn.Embedding(MARKS, base.width)
+        torch.nn.init.zeros_(self.case.weight)
+
+    def loss(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the tags and of the pooled evidence. `wanted` (batch, tokens, 1 + groups): the piece's tag, and
+        the group's right column on every piece (-1: not known); padding is -100."""
+        tagged = logits[..., : self.tags].flatten(0, 1)
+        loss = torch.nn.functional.cross_entropy(tagged, wanted[..., 0].flatten())
+        if not self.groups:
+            return loss
+        padding = (wanted[..., 1] == -100)[..., None]
+        pooled = logits[..., self.tags :].masked_fill(padding, -1e4).logsumexp(1)
+        right = wanted[:, 0, 1:]
+        lost = [
+            torch.nn.functional.cross_entropy(one, right[:, at], ignore_index=-1, reduction="sum")
+            for at, one in enumerate(torch.split(pooled, self.groups, -1))
+        ]
+        return loss + CHOICES * torch.stack(lost).sum() / right.numel()
