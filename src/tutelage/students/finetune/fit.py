@@ -17,7 +17,7 @@ from tutelage.embeddings.runtime import Limits, cut, run_windows
 from tutelage.students.base import FitContext
 from tutelage.students.finetune.head import start_head
 from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
-from tutelage.students.finetune.networks import TextClassifier, TokenTagger
+from tutelage.students.finetune.networks import RecordTagger, TextClassifier, TokenTagger
 from tutelage.students.sizing import FineTuning, Texts, plan
 
 
