@@ -185,6 +185,7 @@ class Closure:
         if isinstance(node, ast.Call) and _called(node) == "load" and len(node.args) == 2:
             needed_by = node.args[1]
             if isinstance(needed_by, ast.Constant) and needed_by.value in self._absent:
+                yield from self._parts(node.func)
                 return
         yield node
         for child in ast.iter_child_nodes(node):

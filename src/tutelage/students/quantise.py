@@ -33,7 +33,7 @@ def quantised(
     forms = {"auto": ("int8", "int8-mixed"), "int8": ("int8",), "none": ()}[settings.quantise]
     for form in forms:
         folder = work / form
-        _write(source, folder, _narrowing(source / MODEL) if form == "int8-mixed" else [])
+        write_form(source, folder, form)
         facts[form] = _facts(folder, settings, score)
         loss = facts["fp32"]["dev_score"] - facts[form]["dev_score"]
         if settings.quantise == "int8" or loss <= settings.max_int8_loss:
@@ -41,7 +41,9 @@ def quantised(
     return source, facts | {"precision": "fp32"}
 
 
-def _write(source: Path, folder: Path, left_out: list[str]) -> None:
+def write_form(source: Path, folder: Path, form: str) -> None:
+    """The model of `source` in the new `folder`, in the form "int8" or "int8-mixed"."""
+    left_out = _narrowing(source / MODEL) if form == "int8-mixed" else []
     folder.mkdir(parents=True)
     for name in (TOKENIZER, FACTS):
         shutil.copy2(source / name, folder / name)
