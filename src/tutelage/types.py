@@ -85,7 +85,8 @@ class Prediction:
     `confidence` is raw, in [0, 1], or None where the predictor has none. `note` says what was mended on the way
     (repairs asked for, ungrounded strings dropped). `signals` are all raw confidences in [0, 1] that the predictor has,
     by name (`mean_probability`, `agreement`, `verbalised`, ...); `confidence` is one of them. `parts` is the confidence of
-    each part of the answer: of a record's fields by name, of strings and labels by the string.
+    each part of the answer: of a record's fields by name, of strings and labels by the string; of a single label the
+    probability of each that was considered, which a student can learn from (`Label.distribution`).
     """
 
     value: Value | None

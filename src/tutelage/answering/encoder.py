@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from tutelage.answering.base import Answerer
-from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
+from tutelage.answering.served import MODEL_FOLDER, one_label, read_facts, softmax
 from tutelage.answering.several import several, sigmoid
 from tutelage.embeddings.runtime import TextModel
 from tutelage.tasks import Task
@@ -36,7 +36,4 @@ class Classifier(Answerer):
         if self.threshold is not None:
             return several(self.labels, sigmoid(logits), self.threshold)
         probabilities = softmax(logits)
-        best = probabilities.argmax(-1)
-        return [
-            Prediction(self.labels[at], min(1.0, float(row[at]))) for at, row in zip(best, probabilities, strict=True)
-        ]
+        return [one_label(self.labels, row) for row in probabilities]

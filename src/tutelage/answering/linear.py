@@ -13,7 +13,7 @@ import numpy as np
 from tutelage import registry
 from tutelage.answering.base import Answerer
 from tutelage.answering.features import EMBEDDING, Features, Matrix, load_features
-from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
+from tutelage.answering.served import MODEL_FOLDER, one_label, read_facts, softmax
 from tutelage.answering.several import applies, f1, several, sigmoid
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import StoreError
@@ -97,8 +97,4 @@ class Linear(Answerer):
         probabilities = self.weights.probabilities(rows)
         if self.weights.threshold is not None:
             return several(self.weights.classes, probabilities, self.weights.threshold)
-        best = probabilities.argmax(axis=1)
-        return [
-            Prediction(self.weights.classes[column], min(1.0, float(row[column])))
-            for row, column in zip(probabilities, best, strict=True)
-        ]
+        return [one_label(self.weights.classes, row) for row in probabilities]

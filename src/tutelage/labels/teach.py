@@ -346,10 +346,15 @@ class _Labelling:
 
 
 def label_of(example_id: str, prediction: Prediction, source: str) -> Label | None:
-    """The label that a prediction of a teacher makes; None for one that failed. It may name its source itself."""
+    """The label that a prediction of a teacher makes; None for one that failed. It may name its source itself.
+
+    A single label brings the probabilities of all that were considered, where the teacher tells them: a soft label.
+    """
     if prediction.value is None:
         return None
-    return Label(example_id, prediction.value, _label_source(prediction, source), note=prediction.note)
+    soft = prediction.parts if isinstance(prediction.value, str) else {}
+    bears = _label_source(prediction, source)
+    return Label(example_id, prediction.value, bears, note=prediction.note, distribution=soft)
 
 
 def _label_source(prediction: Prediction, source: str) -> str:

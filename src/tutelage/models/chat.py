@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from tutelage.errors import ModelError
@@ -33,7 +34,8 @@ class Message:
 @dataclass(frozen=True)
 class Params:
     """How to generate. `schema` is the JSON Schema of the answer, `choices` the texts that "choice" allows, `pattern` the
-    regular expression of "regex"; `logprobs` asks for the tokens' log probabilities."""
+    regular expression of "regex"; `logprobs` asks for the tokens' log probabilities, `top_logprobs` for those of as many
+    alternatives to each."""
 
     max_tokens: int = 512
     temperature: float = 0.0
@@ -47,13 +49,16 @@ class Params:
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     logprobs: bool = False
+    top_logprobs: int = 0
 
 
 class Token(NamedTuple):
-    """One generated token: its text and the natural logarithm of its probability."""
+    """One generated token: its text and the natural logarithm of its probability; `others` are those of the most probable
+    tokens that might have stood there, by their texts, where they were asked for."""
 
     text: str
     logprob: float
+    others: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,11 @@ class OpenAIChat:
         body = {
             "model": self.settings.model,
             limit: params.max_tokens,
-            # llama.cpp lists twenty alternatives of every token unless told otherwise, and none of any for 0.
-            "top_logprobs": 1 if params.logprobs and llama else None,
             **asked(messages, params, self._binding(params), self._refused),
         }
+        if llama and params.logprobs:
+            # It lists twenty alternatives of every token unless told otherwise, and none of any for 0.
+            body["top_logprobs"] = max(1, params.top_logprobs)
         return {key: value for key, value in body.items() if value is not None and key not in self._refused - _KEPT}
 
     def reply(self, completion: ChatCompletion, params: Params, usage: Usage) -> Reply:

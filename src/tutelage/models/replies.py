@@ -119,6 +119,7 @@ def asked(messages: Sequence[Message], params: Params, binding: Binding, refused
         "stop": list(params.stop) or None,
         "seed": params.seed,
         "logprobs": params.logprobs or None,
+        "top_logprobs": (params.logprobs and params.top_logprobs) or None,
         **binding.body,
     }
     if "response_format" in refused and "response_format" in body:

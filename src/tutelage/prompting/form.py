@@ -118,6 +118,7 @@ class Form:
             choices=self.choices if self.structured == "choice" else (),
             pattern=self.pattern,
             logprobs=settings.logprobs,
+            top_logprobs=settings.top_logprobs if settings.logprobs else 0,
         )
 
     def _problem(self) -> str | None:

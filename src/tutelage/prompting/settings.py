@@ -25,7 +25,8 @@ class PromptedSettings:
     how often an answer that does not fit is asked for again in the same conversation, `tries` how many conversations
     are begun at most until one ends well. `shots` is the number of solved examples in the prompt, `shot_tokens` what
     they may take together, `base` the sentence encoder of the selectors that need one. Empty values are what the
-    provider thinks fit.
+    provider thinks fit. With `top_logprobs` (output `label`; 20 is the most that endpoints give) the answers tell how
+    probable each label was that the model considered.
     """
 
     model: str
@@ -56,6 +57,7 @@ class PromptedSettings:
     context: Annotated[int | None, Field(ge=128)] = None
     threads: Annotated[int | None, Field(ge=1)] = None
     logprobs: bool = True
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     verbalised: bool = False
     confidence: Signal = "mean_probability"
 
@@ -88,7 +90,7 @@ class PromptedSettings:
         }
 
 
-_SHAPING = frozenset({"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tries", "verbalised"})
+_SHAPING = frozenset({"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tries", "verbalised", "top_logprobs"})
 """Settings that change answers, besides those that every version counts (see `prompt_version`) and the prompt itself."""
 
 _FROM_THE_FIRST = frozenset(

@@ -29,7 +29,8 @@ class Vote(NamedTuple):
     """The merged answer. All shares are of all draws, failed ones included, in [0, 1].
 
     `agreement` is the share of draws that gave `value`, for lists and records the mean over its `parts` (the share of
-    draws that hold this string or this value of the field; for an empty list the share of draws that are empty);
+    draws that hold this string or this value of the field; for an empty list the share of draws that are empty; of a label
+    the parts are the shares of all labels that were given);
     `exact` is the share of draws that gave the whole of `value`.
     """
 
@@ -68,7 +69,8 @@ def _text_form(task: Task) -> Callable[[str], str]:
 
 def _vote_whole(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:
     value, count = _most_frequent(ballots, _text_form(task))
-    return Vote(value, count / n, count / n, {})
+    labelled = Counter(ballot.value for ballot in ballots) if getattr(task, "labels", ()) else {}
+    return Vote(value, count / n, count / n, {label: found / n for label, found in labelled.items()})
 
 
 def _vote_strings(task: Task, ballots: Sequence[_Ballot], n: int) -> Vote:

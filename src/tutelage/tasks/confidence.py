@@ -12,23 +12,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from tutelage.errors import AnswerError
 from tutelage.tasks.base import Task
+from tutelage.tasks.considered import Token, Written, considered
 from tutelage.types import Value
 
 _DECODER = json.JSONDecoder()
 _OPENINGS = ("{", "[", "`")
-
-
-class Token(Protocol):
-    """A token of an answer: what it spells, and its log probability."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def logprob(self) -> float: ...
 
 
 class Span(NamedTuple):
@@ -48,7 +40,8 @@ class Leaf(NamedTuple):
 
 class Confidence(NamedTuple):
     """`signals`: `mean_probability` (geometric) and `min_probability` over the tokens of the value; `parts` the mean for
-    each field of a record and each string of a list. All in [0, 1]; empty without tokens."""
+    each field of a record and each string of a list, and the probability of each label that was considered instead of the
+    one that was chosen, where the tokens know their alternatives. All in [0, 1]; empty without tokens."""
 
     signals: Mapping[str, float]
     parts: Mapping[str, float]
@@ -71,7 +64,19 @@ def confidence(
         if (part := _part(task, value, leaf)) is not None:
             parts.setdefault(part, []).extend(logprobs)
     signals = _signals([logprob for logprobs in found for logprob in logprobs])
+    if isinstance(value, str):
+        return Confidence(signals, _considered(task, leaves[0], text, tokens, starts))
     return Confidence(signals, {part: _mean(logprobs) for part, logprobs in parts.items() if logprobs})
+
+
+def _considered(task: Task, leaf: Leaf, text: str, tokens: Sequence[Token], starts: Sequence[int]) -> dict[str, float]:
+    """The probability of each label, for a task that has some."""
+    labels, (start, end) = getattr(task, "labels", ()), leaf.span
+    if not labels:
+        return {}
+    # A closing quote tells a label from a longer one.
+    numbers = _covering(starts, Span(start, end + 1) if text[end : end + 1] == '"' else leaf.span)
+    return considered(labels, Written(text, start, [tokens[at] for at in numbers], [starts[at] for at in numbers]))
 
 
 def _signals(logprobs: Sequence[float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionTokenLogprob
 
+from tutelage.models.chat import Token
 from tutelage.models.tokens import aligned
 
 
@@ -52,4 +53,22 @@ def test_what_stands_around_the_text_is_left_out(pieces: list[bytes], text: str,
 
 def test_tokens_without_bytes_are_taken_as_they_are() -> None:
     found = [ChatCompletionTokenLogprob(token="é", bytes=None, logprob=-1.0, top_logprobs=[])]
-    assert aligned(found, "é") == (("é", -1.0),)
+    assert aligned(found, "é") == (Token("é", -1.0, {}),)
+
+
+def test_alternatives_come_without_the_token_itself_and_without_what_is_cut_off_before_it() -> None:
+    listed = ChatCompletionTokenLogprob.model_validate(
+        {
+            "token": ' "happy',
+            "logprob": -0.1,
+            "bytes": list(b' "happy'),
+            "top_logprobs": [
+                {"token": ' "happy', "logprob": -0.1, "bytes": list(b' "happy')},
+                {"token": ' "sad', "logprob": -2.5, "bytes": list(b' "sad')},
+                {"token": "sad", "logprob": -4.0, "bytes": None},
+                {"token": "\ufffd", "logprob": -5.0, "bytes": [0xC3]},
+            ],
+        }
+    )
+    assert aligned([listed], ' "happy') == (Token(' "happy', -0.1, {' "sad': -2.5, "sad": -4.0}),)
+    assert aligned([listed], "happy") == (Token("happy", -0.1, {"sad": -2.5}),)

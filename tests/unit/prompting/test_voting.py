@@ -14,6 +14,7 @@ from tutelage.tasks.label import LabelTask
 from tutelage.tasks.matching import normal
 from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
+from tutelage.tasks.text import TextTask
 from tutelage.types import Prediction, Value
 
 LABEL = LabelTask("tone", ("text",), "", "accuracy", labels=("happy", "sad", "angry"))
@@ -40,7 +41,12 @@ def voted(task: Task, values: Sequence[Value | None], probabilities: Sequence[fl
 def test_a_label_is_the_most_frequent_then_the_surest_then_the_first(
     values: list[Value | None], probabilities: tuple[float, ...], value: str, agreement: float
 ) -> None:
-    assert voted(LABEL, values, probabilities) == Vote(value, agreement, agreement, {})
+    shares = {label: values.count(label) / len(values) for label in values if isinstance(label, str)}
+    assert voted(LABEL, values, probabilities) == Vote(value, agreement, agreement, shares)
+
+
+def test_a_free_text_has_no_shares_of_others() -> None:
+    assert voted(TextTask("title", ("text",), ""), ["One", "Two", "one"]).parts == {}
 
 
 def test_strings_are_kept_when_more_than_half_hold_them_in_their_most_frequent_spelling() -> None:
