@@ -161,6 +161,8 @@ def _slot(given: Given, one: Field) -> tuple[Slot, float]:
         found = sum(_whole(one, slot, text, value) for _, text, value in values) / max(1, len(values))
         if found > share + GAIN:
             best, share = slot, found
+        if share > 1 - GAIN:
+            break
     return best, max(share, 0.0)
 
 

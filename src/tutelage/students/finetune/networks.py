@@ -12,6 +12,9 @@ from tutelage.answering.spans import CASES
 from tutelage.embeddings.export import Base, MeanPooled
 
 DROPOUT = 0.1
+HIDDEN = 0.1
+"""Share of the pieces that a `RecordTagger` does not see in training."""
+
 CHOICES = 0.2
 """What a wrong value of a closed set weighs beside the tags, whose mean loss is small since most pieces have none."""
 
@@ -36,10 +39,15 @@ class TokenTagger(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
-        pieces = self.body.get_input_embeddings()(input_ids) + self.case(token_type_ids)
+        pieces = self.embedded(input_ids, token_type_ids)
         hidden = self.body(inputs_embeds=pieces, attention_mask=attention_mask).last_hidden_state
         logits: torch.Tensor = self.head(self.dropout(hidden))
         return logits
+
+    def embedded(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+        """What stands for each piece: its embedding and that of its word's case."""
+        pieces: torch.Tensor = self.body.get_input_embeddings()(input_ids) + self.case(token_type_ids)
+        return pieces
 
 
 class TextClassifier(torch.nn.Module):
@@ -73,6 +81,13 @@ class RecordTagger(TokenTagger):
         self.tags, self.groups = tags, list(groups)
         self.case = torch.nn.Embedding(MARKS, base.width)
         torch.nn.init.zeros_(self.case.weight)
+
+    def embedded(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+        """As a tagger's; in training some pieces are hidden, so that no single word decides what a layout may lack."""
+        pieces = super().embedded(input_ids, token_type_ids)
+        if self.training:
+            pieces = pieces * (torch.rand(input_ids.shape, device=pieces.device) >= HIDDEN)[..., None]
+        return pieces
 
     def loss(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         """Cross entropy of the tags and of the pooled evidence. `wanted` (batch, tokens, 1 + groups): the piece's tag, and
