@@ -114,7 +114,9 @@ def _y(metric: str, values: Sequence[float]) -> alt.Y:
 
 def _colour(names: Sequence[str]) -> alt.Color:
     scale = alt.Scale(domain=list(names), range=[COLOURS[at % len(COLOURS)] for at in range(len(names))])
-    return alt.Color("candidate:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3, symbolOpacity=1))
+    return alt.Color(
+        "candidate:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3, symbolOpacity=1)
+    )
 
 
 def _tooltip(metric: str) -> list[alt.Tooltip]:

@@ -16,7 +16,8 @@ from tutelage.evaluation.curve.subsets import POINTS
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.metrics import Floats
 
-RESAMPLES = 300
+SLOWEST, FASTEST, GRID = 0.01, 3.0, 120
+"""Ends of c, and how many values of it are tried for a resample."""
 LEAST_ERROR = 0.002
 ALLOWED = 0.015
 """The root mean square distance of the points from the curve that is never called a poor fit."""
@@ -65,32 +66,46 @@ class Fit:
         return Estimate(value, float(min(low, value)), float(max(high, value)))
 
 
-def fit_law(sizes: Floats, values: Floats, errors: Floats, start: Law | None = None) -> Law:
+def fit_law(sizes: Floats, values: Floats, errors: Floats) -> Law:
     """The law nearest to the points, each weighted by its standard error; it never falls and ends at 1 at most."""
-    first = sizes[0]
+    first, weighted = sizes[0], np.maximum(errors, LEAST_ERROR)
+    start = near_laws(sizes, values[None, :], errors)[0]
 
     def curve(n: Floats, a: float, drop: float, c: float) -> Floats:
         # The drop at the smallest size instead of b: the three unknowns are then of one order.
         return np.asarray(a - drop * np.power(n / first, -c))
 
-    best: tuple[float, Law] | None = None
-    starts = [(start.a, start.b * first**-start.c, start.c)] if start else [(0.0, 0.0, c) for c in (0.2, 0.6, 1.2)]
-    for a, drop, c in starts:
-        top = a or min(0.999, float(values.max()) + 0.02)
-        guess = [top, min(max(drop or top - values[0], 1e-3), 0.999), min(max(c, 0.02), 2.9)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OptimizeWarning)  # a flat curve leaves c open
-            try:
-                found, _ = curve_fit(
-                    curve, sizes, values, guess, np.maximum(errors, LEAST_ERROR), bounds=([0, 0, 0.01], [1, 1, 3])
-                )
-            except RuntimeError:  # not settled within its steps
-                found = np.array(guess)
-        misfit = float(np.sum(((curve(sizes, *found) - values) / np.maximum(errors, LEAST_ERROR)) ** 2))
-        if best is None or misfit < best[0]:
-            best = misfit, Law(float(found[0]), float(found[1] * first ** found[2]), float(found[2]))
-    assert best is not None
-    return best[1]
+    guess = np.clip([start.a, start.b * first**-start.c, start.c], [1e-6, 1e-6, SLOWEST], [1, 1, FASTEST])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)  # a flat curve leaves c open
+        try:
+            found, _ = curve_fit(curve, sizes, values, guess, weighted, bounds=([0, 0, SLOWEST], [1, 1, FASTEST]))
+        except RuntimeError:  # not settled within its steps
+            return start
+    return Law(float(found[0]), float(found[1] * first ** found[2]), float(found[2]))
+
+
+def near_laws(sizes: Floats, values: Floats, errors: Floats) -> list[Law]:
+    """As `fit_law` for many curves at once, values of shape (curves, sizes), with c from a grid: a and b are then linear."""
+    weights = 1 / np.maximum(errors, LEAST_ERROR) ** 2
+    weights, first = weights / weights.sum(), sizes[0]
+    best = np.full(len(values), np.inf)
+    found = np.zeros((len(values), 3))
+    level = values @ weights
+    for c in np.geomspace(SLOWEST, FASTEST, GRID):
+        falling = np.power(sizes / first, -c)
+        centre = falling @ weights
+        drop = -((values - level[:, None]) * (falling - centre)) @ weights / (weights @ (falling - centre) ** 2)
+        drop = np.clip(drop, 0, 1)
+        a = level + drop * centre
+        over = a > 1  # it may not end above 1
+        drop[over] = np.clip(((1 - values[over]) * falling) @ weights / (weights @ falling**2), 0, 1)
+        a[over] = 1
+        misfit = (values - a[:, None] + drop[:, None] * falling) ** 2 @ weights
+        better = misfit < best
+        best[better] = misfit[better]
+        found[better] = np.stack([a, drop * first**c, np.full(len(a), c)], axis=1)[better]
+    return [Law(*(float(part) for part in one)) for one in found]
 
 
 def fit(scores: Scores) -> tuple[Fit | None, Scores]:
@@ -104,7 +119,7 @@ def fit(scores: Scores) -> tuple[Fit | None, Scores]:
     apart = law(scores.sizes) - scores.means
     if not scores.noise and (freedom := len(apart) - 3) > 0:
         scores = scores.noisier(float(np.sqrt((apart**2).sum() / freedom)))
-    laws = [fit_law(scores.sizes, values, scores.errors, law) for values in scores.draws.T[:RESAMPLES]]
+    laws = near_laws(scores.sizes, scores.draws.T, scores.errors)
     distance, foretold = float(np.sqrt(np.mean(apart**2))), _foretold(scores)
     found = Fit(law, laws, int(scores.sizes[-1]), distance, foretold, _refusal(scores, distance, foretold))
     return found, scores
@@ -117,8 +132,8 @@ def _foretold(scores: Scores) -> Estimate | None:
     sizes, last = scores.sizes[:-1], scores.sizes[-1:]
     law = fit_law(sizes, scores.means[:-1], scores.errors[:-1])
     value = float(law(last)[0] - scores.means[-1])
-    laws = [fit_law(sizes, values[:-1], scores.errors[:-1], law) for values in scores.draws.T[:RESAMPLES]]
-    each = [float(one(last)[0] - values[-1]) for one, values in zip(laws, scores.draws.T, strict=False)]
+    laws = near_laws(sizes, scores.draws.T[:, :-1], scores.errors[:-1])
+    each = [float(one(last)[0] - values[-1]) for one, values in zip(laws, scores.draws.T, strict=True)]
     low, high = np.quantile(each, [0.025, 0.975])
     return Estimate(value, float(min(low, value)), float(max(high, value)))
 

@@ -67,7 +67,7 @@ def plan(project: Project, one: Candidate, sizes: Sequence[int] = (), repeats: i
         wanted = " or ".join(student.outputs)
         raise UsageError(f"{one.name!r} learns output {wanted}, this task's is {project.task.output!r}.")
     whose = one.settings.labels
-    train = list(project.store.labels.read("train", whose))
+    train = [e for e in project.store.labels.read("train", whose) if one.synthetic or not e.example.synthetic]
     if not train:
         said = {"gold": "gold ", "teacher": "teacher's "}.get(whose, "")
         raise TrainingError(f"{one.name!r}: no example in train has a {said}label.")
