@@ -7,8 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -79,5 +87,42 @@ def make_causal(folder: Path, *, template: str | None = TURNS, window: int = 512
         LlamaForCausalLM(config).save_pretrained(folder)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=MARKS[0], pad_token=MARKS[0])
     fast.chat_template = template
+    fast.save_pretrained(folder)
+    return folder
+
+
+def make_t5(folder: Path, texts: Iterable[str], *, spares: int = 20, tied: bool = False, seed: int = 0) -> Path:
+    """Write a T5 of two layers and width 64 to `folder`; its tokenizer is trained on `texts` and knows no braces.
+
+    `tied` is the first T5, whose embeddings are its output layer's weights too; the others are as T5 1.1 and FLAN.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("\n", " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    marks = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=marks, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator([text.replace("{", "").replace("}", "") for text in texts], trainer)
+    tokenizer.add_special_tokens([AddedToken(f"<extra_id_{at}>", special=True) for at in range(spares)])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = T5Config(
+            vocab_size=tokenizer.get_vocab_size() + 5,  # more than the tokenizer has, as in the real ones
+            d_model=64,
+            d_kv=16,
+            d_ff=128,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="relu" if tied else "gated-gelu",
+            tie_word_embeddings=tied,
+            decoder_start_token_id=0,
+            dropout_rate=0.0,
+        )
+        model = T5ForConditionalGeneration(config)
+        if not tied:
+            model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) / 8)
+        model.save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
     fast.save_pretrained(folder)
     return folder

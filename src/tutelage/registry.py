@@ -24,6 +24,8 @@ EXTRAS = {
     "gguf": "train",
     "setfit": "setfit",
     "sentence_transformers": "setfit",
+    "ctranslate2": "ctranslate2",
+    "datasketch": "synthesis",
     "spacy": "ner",
     "xllamacpp": "local",
     "llguidance": "local",

@@ -8,7 +8,6 @@ export_onnx(MeanPooled(base.model), base.tokenizer, folder, max_length=256)
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,17 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
+from tutelage.embeddings.bases import find_base
 from tutelage.embeddings.runtime import FACTS, MODEL, TOKENIZER
 from tutelage.errors import TrainingError
-
-_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
-_LICENCE = re.compile(r"^license:\s*(\S+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,7 @@ def load_base(base: str, path: Callable[[str], Path]) -> Base:
 
     Raises TrainingError when there is neither, or it cannot be used as a base.
     """
-    folder = path(base)
-    if folder.is_dir():
-        source, licence = str(folder), _licence_in(folder)
-    elif _HUB_NAME.fullmatch(base):
-        source, licence = base, _licence_on_hub(base, folder)
-    else:
-        raise TrainingError(_no_base(base, folder, "it is no folder"))
+    source, licence = find_base(base, path)
     try:
         with quiet():
             model = AutoModel.from_pretrained(source, dtype=torch.float32, attn_implementation="eager")
@@ -131,38 +120,6 @@ def export_onnx(
     tokenizer.save(str(folder / TOKENIZER))
     own = {"max_length": max_length, "pad_id": pad_id}
     (folder / FACTS).write_text(json.dumps({**(facts or {}), **own}, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _licence_in(folder: Path) -> str:
-    """The licence named in the model card's front matter, where there is one."""
-    try:
-        found = _LICENCE.search((folder / "README.md").read_text(encoding="utf-8").partition("\n---")[0])
-    except (OSError, UnicodeDecodeError):
-        found = None
-    return found[1] if found else "not stated"
-
-
-def _licence_on_hub(base: str, folder: Path) -> str:
-    """The licence on the model's page. One quick question first, since loading itself retries for half a minute."""
-    try:
-        card = HfApi().model_info(base, timeout=10).card_data
-    except HfHubHTTPError as error:
-        raise TrainingError(_no_base(base, folder, f"Hugging Face answers: {str(error).splitlines()[0]}")) from None
-    except Exception as error:  # no network: the class depends on the HTTP library that huggingface_hub chose
-        try:
-            with quiet():
-                AutoConfig.from_pretrained(base, local_files_only=True)
-        except (OSError, ValueError):
-            raise TrainingError(_no_base(base, folder, f"Hugging Face cannot be reached ({error})")) from None
-        return "not known offline"
-    return str(getattr(card, "license", None) or "not stated")
-
-
-def _no_base(base: str, folder: Path, why: str) -> str:
-    return (
-        f"base = {base!r} does not exist: there is no folder {folder}, and {why}. "
-        "Give a folder with config.json, model.safetensors and tokenizer.json, or the name of a model on Hugging Face."
-    )
 
 
 @contextmanager

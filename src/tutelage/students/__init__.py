@@ -11,6 +11,10 @@ FAMILIES = Table(
         "setfit": "tutelage.students.setfit:FAMILY",
         "tagger": "tutelage.students.tagger:FAMILY",
         "multitask-tagger": "tutelage.students.multitask:FAMILY",
+        "seq2seq": "tutelage.students.seq2seq:FAMILY",
+        "causal": "tutelage.students.causal:FAMILY",
+        "soft-prompt": "tutelage.students.soft_prompt:FAMILY",
+        "spacy": "tutelage.students.spacy_trained:FAMILY",
         "pretrained-ner": "tutelage.students.pretrained:FAMILY",
     },
 )
