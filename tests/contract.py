@@ -44,6 +44,8 @@ class Case:
     """Where it needs another task of an output kind than TASKS has."""
     rows: Callable[[str], list[Labelled]] | None = None
     """Where it needs other examples of an output kind than `examples`."""
+    slow: bool = False
+    """It trains for seconds, so that it is no unit test, though it needs no torch."""
     writes: bool = False
     """It writes its answers freely: one that cannot be read is failed, with an error."""
     checked: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ QUICK = {"effort": "low", "threads": 1}
 CASES: dict[str, Case] = {
     "linear": Case(),
     "encoder": Case("make_base", QUICK),
-    "spacy": Case(settings={"effort": "low", "steps": 60}),
+    "spacy": Case(settings={"effort": "low", "steps": 20}, slow=True),
     "setfit": Case("make_base", {**QUICK, "pairs": 64}),
     "tagger": Case("make_base", QUICK),
     "multitask-tagger": Case("make_base", QUICK),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import spacy
 from spacy.language import Language
 
+from tutelage.answering.spacy import MAX_CHARACTERS, quiet, split
 from tutelage.errors import UsageError
 from tutelage.students.pretrained import Mention
 
@@ -22,8 +22,6 @@ UNUSED = [
     "textcat_multilabel",
 ]
 """Components that no entity recogniser reads; leaving them out makes the rest several times faster."""
-MAX_CHARACTERS = 100_000
-"""Longer texts are read in pieces that end at white space: spaCy's memory grows with the text and it stops at a million."""
 
 
 class SpacyNer:
@@ -49,9 +47,7 @@ class SpacyNer:
 def open_model(model: str, _threads: int | None) -> SpacyNer:
     """The pipeline `model`. Raises UsageError when it is not installed or cannot be read."""
     try:
-        with warnings.catch_warnings():
-            # A pipeline of a near version works, and what it is worth is measured here anyway.
-            warnings.filterwarnings("ignore", message=r"\[W095\]")
+        with quiet():
             return SpacyNer(spacy.load(model, exclude=UNUSED))
     except (OSError, ImportError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and "[E050]" in str(error):
@@ -61,16 +57,3 @@ def open_model(model: str, _threads: int | None) -> SpacyNer:
             ) from None
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"The spaCy pipeline {model!r} cannot be read: {reason}. Install it again.") from None
-
-
-def split(text: str, limit: int) -> list[str]:
-    """`text` in pieces of at most `limit` characters, cut after the last white space where there is one."""
-    pieces = []
-    while len(text) > limit:
-        cut = limit
-        while cut > limit // 2 and not text[cut - 1].isspace():
-            cut -= 1
-        cut = cut if text[cut - 1].isspace() else limit
-        pieces.append(text[:cut])
-        text = text[cut:]
-    return [*pieces, text]

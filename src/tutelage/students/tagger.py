@@ -1,9 +1,7 @@
 """Family `tagger`: a fine-tuned token classifier that finds the strings of a grounded task in the text.
 
-Labels are projected to spans (`students.spans`), a transformer learns them as tags on words, and the tags it predicts
-are read back as strings. Where the labels evidently hold one entry for each bearer of a name ("Patty the Polite Parrot",
-never "Patty" beside it), the short forms in the text are learned as names too, and merged in the answer: left untagged
-they would teach that "Patty" is no name (LitBank dev F1 0.78 without, 0.81 with).
+Labels are projected to spans (`students.lesson`), a transformer learns them as tags on words, and the tags it predicts
+are read back as strings.
 
 Texts longer than `max_length` are windowed in training and in use. Served by ONNX Runtime.
 """
@@ -13,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 from tokenizers import Encoding
 
 from tutelage import registry
@@ -28,27 +25,17 @@ from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
+from tutelage.students.lesson import lesson, strings_f1
 from tutelage.students.sizing import FineTuning, Texts, hold_out
-from tutelage.tasks.matching import matches
 from tutelage.types import Labelled
 
 FIT = "tutelage.students.finetune.fit:fit_tagger"
 QUANTISED = "tutelage.students.quantise:quantised"
-SHOWN = 20
-"""Strings named in the card of those that stand nowhere in their text."""
 
 
 @dataclass(frozen=True)
 class TaggerSettings(FineTuning):
     """Settings of family `tagger`, see `FineTuning`."""
-
-
-class Lesson(NamedTuple):
-    """The spans to learn in each text, the merge rule that goes with them, and facts for the card."""
-
-    spans: list[list[spans.Span]]
-    merge: Merge
-    facts: dict[str, Any]
 
 
 class TaggerStudent(Student):
@@ -63,24 +50,19 @@ class TaggerStudent(Student):
 
         The facts list the strings that stand nowhere in their text; their examples are learned without them.
         """
-        if not getattr(self.task, "grounded", False):
-            raise TrainingError(
-                f"'tagger' finds strings that stand in the text, and task {self.task.name!r} does not promise that they "
-                "do. Set: grounded = true"
-            )
         if len(train) < 2:
             raise TrainingError(f"'tagger' needs at least 2 labelled examples in train, found {len(train)}. Add more.")
         learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: bool(one.value))
-        lesson = self._lesson(learned)
+        learnt = lesson("tagger", self.task, learned)
         texts = [self.task.input_text(one.example.input) for one in learned]
         dev_texts = [self.task.input_text(one.example.input) for one in chosen]
 
         def targets(number: int, encoding: Encoding) -> Any:
             words = spans.words_of(encoding, texts[number])
-            return spans.piece_targets(encoding, words, spans.tag_words(words, lesson.spans[number]))
+            return spans.piece_targets(encoding, words, spans.tag_words(words, learnt.spans[number]))
 
         # Without given dev labels the rule follows the lesson: a held-out tenth is too little to overrule it.
-        rules: tuple[Merge, ...] = spans.MERGES if dev else (lesson.merge,)
+        rules: tuple[Merge, ...] = spans.MERGES if dev else (learnt.merge,)
 
         def score(encodings: Sequence[Encoding], outputs: Sequence[Array]) -> float:
             return max(self._f1(chosen, encodings, outputs, rule) for rule in rules)
@@ -104,7 +86,7 @@ class TaggerStudent(Student):
             "chosen_on": origin,
             "merge": self.answerer.merge,
             "merge_dev_scores": {rule: round(value, 4) for rule, value in scores.items()},
-            **lesson.facts,
+            **learnt.facts,
         }
 
     def save(self, folder: Path) -> None:
@@ -112,39 +94,14 @@ class TaggerStudent(Student):
             raise TrainingError("This tagger is not fitted. Call fit before save.")
         save_served(self.answerer.model.folder, folder, {"merge": self.answerer.merge})
 
-    def _lesson(self, examples: Sequence[Labelled]) -> Lesson:
-        projections, short = [], []
-        for one in examples:
-            text, fields = self.task.input_text(one.example.input), spans.field_spans(self.task, one.example.input)
-            projections.append(spans.project(text, fields, list(one.value)))
-            short.append(spans.project_short(text, fields, list(one.value), projections[-1].spans))
-        if not any(projection.spans for projection in projections):
-            raise TrainingError(
-                f"'tagger' cannot learn from {len(examples)} examples in which no labelled string stands in the text."
-            )
-        one_each = spans.one_entry_each([len(found) for found in short], [list(one.value) for one in examples])
-        missing = [string for projection in projections for string in projection.missing]
-        facts = {
-            "strings": sum(len(one.value) for one in examples),
-            "strings_not_in_text": len(missing),
-            "strings_not_in_text_shown": missing[:SHOWN],
-            "short_forms_learned": sum(map(len, short)) if one_each else 0,
-        }
-        both = [
-            sorted([*projection.spans, *(found if one_each else [])])
-            for projection, found in zip(projections, short, strict=True)
-        ]
-        return Lesson(both, "contained" if one_each else "none", facts)
-
     def _f1(
         self, dev: Sequence[Labelled], encodings: Sequence[Encoding], outputs: Sequence[Array], merge: Merge
     ) -> float:
-        scores = []
-        for one, encoding, output in zip(dev, encodings, outputs, strict=True):
-            strings, _ = strings_of(self.task, one.example.input, encoding, output, merge)
-            total = len(strings) + len(one.value)
-            scores.append(2 * matches(list(one.value), strings) / total if total else 1.0)
-        return float(np.mean(scores))
+        answers = [
+            strings_of(self.task, one.example.input, encoding, output, merge)[0]
+            for one, encoding, output in zip(dev, encodings, outputs, strict=True)
+        ]
+        return strings_f1([list(one.value) for one in dev], answers)
 
 
 FAMILY = student_family(TaggerStudent, TaggerSettings)

@@ -11,7 +11,7 @@ from tests.contract import CASES, PICKLE_STARTS, Lesson, check_bad_input, check_
 from tutelage.errors import MissingPackage
 from tutelage.students import FAMILIES
 
-WITHOUT_TORCH = [one for one in outputs() if CASES[one[0]].base is None]
+QUICK_ONES = [one for one in outputs() if CASES[one[0]].base is None and not CASES[one[0]].slow]
 
 
 def test_every_family_takes_part() -> None:
@@ -23,12 +23,12 @@ def test_every_family_takes_part() -> None:
         assert student is None or name in CASES, f"{name!r} is no row of CASES in tests/contract.py"
 
 
-@pytest.mark.parametrize(("name", "output"), WITHOUT_TORCH)
+@pytest.mark.parametrize(("name", "output"), QUICK_ONES)
 def test_contract(name: str, output: str, tmp_path: Path) -> None:
     check_contract(Lesson(name, output, tmp_path))
 
 
-@pytest.mark.parametrize(("name", "output"), WITHOUT_TORCH)
+@pytest.mark.parametrize(("name", "output"), QUICK_ONES)
 def test_bad_input(name: str, output: str, tmp_path: Path) -> None:
     check_bad_input(Lesson(name, output, tmp_path))
 
