@@ -55,12 +55,16 @@ def train_one(project: Project, one: Candidate) -> TrainReport:
 
         student = one.family.student
         assert student is not None
-        return train(project, one.name, one.family_name, student, one.settings, tell)
+        return train(project, one.name, one.family_name, student, one.settings, tell, one.synthetic)
 
 
 def describe(report: TrainReport) -> str:
     origins = " + ".join(f"{n} {origin}" for origin, n in report.card["train"]["origins"].items())
     state = "is up to date" if report.skipped else f"trained in {report.seconds:.0f} s"
-    line = f"{report.candidate}: {state} ({origins} labels, {report.card['dev']['n']} to choose on) -> {report.folder}"
-    summary = report.card.get("fit", {}).get("summary")
-    return f"{line}\n  {summary}" if summary else line
+    if written := report.card["train"].get("synthetic"):
+        origins += f" labels, {written} of them of synthetic inputs"
+    else:
+        origins += " labels"
+    line = f"{report.candidate}: {state} ({origins}, {report.card['dev']['n']} to choose on) -> {report.folder}"
+    beneath = [report.card.get("fit", {}).get("summary"), report.card.get("licence", {}).get("warning")]
+    return "\n  ".join([line, *(text for text in beneath if text)])

@@ -18,6 +18,7 @@ from tutelage.errors import StoreError, TrainingError, UsageError
 from tutelage.project import Project, newest_artefact, publish_artefact, read_card
 from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
+from tutelage.students.licence import check_again, licence_of_base
 from tutelage.types import Labelled, digest
 
 KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
@@ -26,7 +27,7 @@ KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
 CHECKPOINT_DAYS = 7
 """How long a broken-off training can be taken up again."""
 
-VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers")
+VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime", "torch", "transformers", "peft", "ctranslate2")
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def train(
     student: type[Trainable],
     settings: Any,
     progress: Callable[[float, Mapping[str, object]], None],
+    synthetic: bool = True,
 ) -> TrainReport:
-    """Fit candidate `name` on train, choose on dev, and publish its artefact with a card.
+    """Fit candidate `name` on train (without `synthetic`: on its real inputs alone), choose on dev, and publish its artefact
+    with a card.
 
     Does nothing when the newest artefact has the same data and settings. Raises TrainingError or UsageError in one line.
     """
@@ -63,7 +66,7 @@ def train(
         raise UsageError(f"{name!r}: family {family!r} learns output {wanted}, this task's is {project.task.output!r}.")
     depends = student.depends(name, settings, project)
     labels = project.store.labels
-    examples = list(labels.read("train", settings.labels))
+    examples = [e for e in labels.read("train", settings.labels) if synthetic or not e.example.synthetic]
     held_out = list(labels.read("dev", settings.labels))
     if not examples:
         whose = {"gold": "gold ", "teacher": "teacher's "}.get(settings.labels, "")
@@ -79,7 +82,9 @@ def train(
     card |= {"depends": digest(depends)} if depends is not None else {}
     last = newest_artefact(project, name)
     if last is not None and _same(found := read_card(last), card):
+        check_again(project, found)
         return TrainReport(name, last, True, found.get("seconds", 0.0), found)
+    card |= licence_of_base(project, settings)
     return _fit(project, student, settings, card, (examples, held_out), progress)
 
 
@@ -143,11 +148,13 @@ def clear_killed(artefacts: Path) -> None:
 
 
 def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
-    """How many labels came from whom, so that a person's and a teacher's are never mixed silently."""
+    """How many labels came from whom, so that a person's and a teacher's are never mixed silently, and how many of the
+    inputs a model wrote."""
     return {
         "n": len(examples),
         "sources": dict(Counter(e.source for e in examples)),
         "origins": dict(Counter(origin(e.source) for e in examples)),
+        **({"synthetic": written} if (written := sum(e.example.synthetic is not None for e in examples)) else {}),
     }
 
 

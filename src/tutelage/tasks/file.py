@@ -70,6 +70,7 @@ class TaskFile(_Strict):
     output: str
     fields: list[str] = Field(default=["text"], min_length=1)
     instructions: str = ""
+    use: Literal["commercial", "research"] = "commercial"
     metric: str | None = None
     labels: list[str] | None = None
     grounded: bool | None = None
