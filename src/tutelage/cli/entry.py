@@ -16,6 +16,7 @@ VERBS = {
     "init": "Make a project: a folder with task.toml.",
     "add": "Add examples (and labels) from a file.",
     "label": "Ask the teacher for labels.",
+    "synthesize": "Let a model write new inputs for train, and measure what they bring.",
     "train": "Train students on the labels.",
     "evaluate": "Make candidates answer the test set and measure them.",
     "learning-curve": "What a student scores by the number of examples, and what more would buy.",
@@ -41,7 +42,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = load(f"tutelage.cli.{name.replace('-', '_')}:command")
+        command: click.Command = load(f"tutelage.cli.{name.replace('-', '_')}:command", name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -99,7 +99,7 @@ def label_with_teacher(project: Project, split: str, options: TeachOptions) -> T
             examples = _examples(project, split)
             return await teach(project, predictor, examples, options, fingerprint=fingerprint, progress=tell, stop=stop)
 
-        return asyncio.run(_until_interrupted(predictor, work))
+        return asyncio.run(until_interrupted(predictor, work))
 
 
 def _label_in_batches(project: Project, split: str, options: TeachOptions, wait: bool) -> tuple[TeachReport, str]:
@@ -121,7 +121,7 @@ def _label_in_batches(project: Project, split: str, options: TeachOptions, wait:
                 project, predictor, examples, told, fingerprint=fingerprint, progress=tell, stop=stop
             )
 
-        report = asyncio.run(_until_interrupted(predictor, work))
+        report = asyncio.run(until_interrupted(predictor, work))
     return report, describe(
         report, (report.lost, "not answered"), (report.others, "in batches of another prompt, model or endpoint")
     )
@@ -143,7 +143,7 @@ def _telling(project: Project, split: str, title: str, seen: Callable[[Any], int
         yield tell
 
 
-async def _until_interrupted(predictor: Predictor, work: Callable[[asyncio.Event], Awaitable[R]]) -> R:
+async def until_interrupted(predictor: Predictor, work: Callable[[asyncio.Event], Awaitable[R]]) -> R:
     """`work`, told by an event when Ctrl-C is pressed; the predictor is closed at the end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

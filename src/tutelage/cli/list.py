@@ -49,7 +49,11 @@ def _candidates(project: Project) -> list[dict[str, Any]]:
 
 
 def _examples(project: Project) -> list[dict[str, Any]]:
-    return [{"split": split, "examples": count} for split, count in project.store.examples.counts().items()]
+    counts, written = project.store.examples.counts(), project.store.examples.written()
+    entries: list[dict[str, Any]] = [{"split": split, "examples": count} for split, count in counts.items()]
+    if written:
+        entries[0] |= {"synthetic": sum(written.values()), "writers": written}
+    return entries
 
 
 def _labels(project: Project) -> list[dict[str, Any]]:

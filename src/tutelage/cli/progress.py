@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
@@ -51,6 +52,21 @@ def progress(description: str, total: int | None = None, console: Console | None
             bar.advance(task, n)
 
         yield advance
+
+
+@contextmanager
+def sharing(description: str) -> Iterator[Callable[[float, Mapping[str, object]], None]]:
+    """A bar in hundredths; yields what to tell the share that is done, and what to show beside it."""
+    with progress(description, 100) as advance:
+        done = 0
+
+        def tell(share: float, shown: Mapping[str, object]) -> None:
+            nonlocal done
+            step = max(0, math.floor(share * 100) - done)
+            done += step
+            advance(step, **{str(key): value for key, value in shown.items() if key != "n"})
+
+        yield tell
 
 
 @contextmanager

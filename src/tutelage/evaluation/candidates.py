@@ -28,12 +28,13 @@ FAMILIES = Table(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate as task.toml describes it; nothing is loaded yet."""
+    """A candidate as task.toml describes it; nothing is loaded yet. `synthetic` False: it learns from real inputs alone."""
 
     name: str
     family_name: str
     family: Family
     settings: Any
+    synthetic: bool = True
 
     def hosted(self, project: Project) -> bool:
         """Whether somebody else's machine answers."""
@@ -71,7 +72,11 @@ def candidate(project: Project, name: str) -> Candidate:
     if not isinstance(family_name, str):
         raise TaskFileError(f"[candidates.{name}] has no family. Set: family = one of {', '.join(FAMILIES.rows())}")
     family: Family = FAMILIES.load(family_name)
-    return Candidate(name, family_name, family, validated(family.settings, given, f"[candidates.{name}]"))
+    synthetic = given.pop("synthetic", "use") if family.student else "use"
+    if synthetic not in ("use", "leave"):
+        raise TaskFileError(f'[candidates.{name}]: synthetic = {synthetic!r} is neither "use" nor "leave". Choose one.')
+    settings = validated(family.settings, given, f"[candidates.{name}]")
+    return Candidate(name, family_name, family, settings, synthetic == "use")
 
 
 def teacher_name(project: Project) -> str:

@@ -58,11 +58,11 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
     """The examples of `split` that have a label to score against.
 
     Against gold (a person's or imported labels) wherever the split has any, else against the teacher's; never both
-    in one set. Raises DataError when there is nothing to score against.
+    in one set, and never inputs that a model wrote. Raises DataError when there is nothing to score against.
     """
     tries: tuple[Origin, ...] = (against,) if against else ("gold", "teacher")
     for whose in tries:
-        found = tuple(project.store.labels.read(split, whose))
+        found = tuple(one for one in project.store.labels.read(split, whose) if not one.example.synthetic)
         if found:
             return ExampleSet(split, found, _reference(whose, found))
     count = project.store.examples.counts()[split]
@@ -73,8 +73,9 @@ def example_set(project: Project, split: Split, against: Origin | None = None) -
 
 
 def every_example(project: Project, split: Split) -> ExampleSet:
-    """All examples of `split`, labelled or not, to be answered and not scored. Raises DataError when there are none."""
-    found = tuple(Labelled(example, "", "") for example in project.store.examples.read(split))
+    """All examples of `split`, labelled or not, to be answered and not scored; none that a model wrote. Raises DataError when
+    there are none."""
+    found = tuple(Labelled(one, "", "") for one in project.store.examples.read(split) if not one.synthetic)
     if not found:
         raise DataError(f"{split!r} has no examples. Add some with: tutelage add FILE --split {split}")
     return ExampleSet(split, found, "nothing")

@@ -9,10 +9,10 @@ from tutelage.evaluation.candidates import candidate, close, teacher_name
 from tutelage.evaluation.ceiling import Ceiling, again, ceiling, remember
 from tutelage.evaluation.harness import ExampleSet, Progress, answers, ask
 from tutelage.evaluation.reporting import trained_on
-from tutelage.evaluation.search.purse import Paying, Purse
 from tutelage.labels.teach import priced
 from tutelage.project import Project
 from tutelage.prompting import Asked
+from tutelage.prompting.purse import Paying, Purse
 from tutelage.types import Example, Value
 
 

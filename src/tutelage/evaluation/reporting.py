@@ -134,7 +134,9 @@ def trained_on(project: Project, candidate: Candidate) -> str:
     folder = newest_artefact(project, candidate.name) if candidate.family.student else None
     if folder is None:
         return ""
-    return " + ".join(f"{count} {origin} labels" for origin, count in read_card(folder)["train"]["origins"].items())
+    learnt = read_card(folder)["train"]
+    labels = " + ".join(f"{count} {origin} labels" for origin, count in learnt["origins"].items())
+    return f"{labels}, {learnt['synthetic']} of them of synthetic inputs" if learnt.get("synthetic") else labels
 
 
 def _side_by_side(task: Task, examples: ExampleSet, scored: Sequence[_Scored]) -> list[Answered]:

@@ -141,12 +141,17 @@ def selector(settings: PromptedSettings, project: Project) -> Selector | None:
 
 
 def pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
-    """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL."""
+    """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL; none that a model
+    wrote, or the teacher's prompt would change with what it is asked to label."""
     wanted = settings.shots if settings.selector == "fixed" else POOL
     found = list(islice(project.store.labels.read("train", "gold"), wanted))
     if len(found) < settings.shots:
         known = {labelled.example.id for labelled in found}
-        others = (one for one in project.store.labels.read("train", "any") if one.example.id not in known)
+        others = (
+            one
+            for one in project.store.labels.read("train", "any")
+            if one.example.id not in known and not one.example.synthetic
+        )
         found += islice(others, wanted - len(found))
     return found
 

@@ -100,3 +100,10 @@ class ExampleTable:
         with self._database.read() as connection:
             found: dict[str, int] = dict(connection.execute(query).all())
         return {"train": found.get("train", 0), "dev": found.get("dev", 0), "test": found.get("test", 0)}
+
+    def written(self) -> dict[str, int]:
+        """Number of examples that a model wrote, by who wrote them."""
+        table = schema.examples
+        query = select(table.c.synthetic, func.count()).where(table.c.synthetic.is_not(None)).group_by(table.c.synthetic)
+        with self._database.read() as connection:
+            return dict(sorted(tuple(row) for row in connection.execute(query)))

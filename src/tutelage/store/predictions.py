@@ -63,6 +63,14 @@ class PredictionTable:
                 found.update({row.example_id: _prediction(row) for row in connection.execute(query)})
         return found
 
+    def usages(self, predictor: str) -> list[Usage]:
+        """What each stored prediction of `predictor` cost."""
+        table = schema.predictions
+        columns = (table.c.input_tokens, table.c.output_tokens, table.c.dollars, table.c.seconds)
+        query = select(*columns, table.c.cached_input_tokens).where(table.c.predictor == predictor)
+        with self._database.read() as connection:
+            return [Usage(*row) for row in connection.execute(query)]
+
     def by_source(self, source: str, split: Split) -> dict[str, Prediction]:
         """The newest prediction that bears `source` of each example of `split` that has one, whichever predictor made it."""
         table, examples = schema.predictions, schema.examples

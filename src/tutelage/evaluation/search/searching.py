@@ -13,7 +13,6 @@ from tutelage.evaluation.harness import ask
 from tutelage.evaluation.metrics import METRICS, Metric
 from tutelage.evaluation.search.found import Found, Measured, measured
 from tutelage.evaluation.search.halving import plan
-from tutelage.evaluation.search.purse import Paying, Purse
 from tutelage.evaluation.search.variants import Shots, Variant, Written, grid
 from tutelage.labels.splitting import example_id
 from tutelage.models.chat import ChatModel
@@ -22,6 +21,7 @@ from tutelage.prompting import Prompted, PromptedSettings
 from tutelage.prompting.family import file_size, selector, with_templates
 from tutelage.prompting.form import form_of
 from tutelage.prompting.proposing import questions
+from tutelage.prompting.purse import Paying, Purse
 from tutelage.prompting.versions import register
 from tutelage.types import Labelled, Prediction, digest
 

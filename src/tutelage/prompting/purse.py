@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tutelage.errors import BudgetExceeded, ModelError
-from tutelage.prompting import Asked
+from tutelage.prompting.prompted import Asked
 from tutelage.store import Store
 from tutelage.types import Input, Prediction
 
