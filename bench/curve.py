@@ -4,6 +4,7 @@
     python -m bench.curve --work FOLDER --part embeddings  # banking77, TF-IDF beside MiniLM embeddings
     python -m bench.curve --work FOLDER --part prompt      # 20 intents of clinc150 beside a prompted local model
     python -m bench.curve --work FOLDER --part examples    # examples/characters and examples/tickets, with their teachers
+    python -m bench.curve --work FOLDER --part simulated   # curves whose law is known
 
 Curves end at 2,000 examples of train; twice as many are then trained for, and compared with what was foretold. Scored on
 dev, which no student sees; test is not touched. FOLDER keeps every point: broken off, a run goes on there.
@@ -28,17 +29,20 @@ from tutelage.cli.options import plain
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.curve.curves import Curves, against
 from tutelage.evaluation.curve.exports import write_curves
+from tutelage.evaluation.curve.fitting import Law, fit
 from tutelage.evaluation.curve.measuring import CurveOptions, measure_curves
 from tutelage.evaluation.curve.points import plan, points
 from tutelage.evaluation.curve.scores import scores
 from tutelage.evaluation.curve.table import curves_text
 from tutelage.evaluation.harness import example_set
+from tutelage.evaluation.metrics import Mean, Statistic
 from tutelage.labels.adding import AddOptions, add_file
 from tutelage.labels.teach import TeachOptions
 from tutelage.project import Project, open_project
 
 SEED, INTENTS, SHOTS = 7, 20, 8
 MOST = 2000
+SIMULATED = 200
 SIZES = (50, 100, 200, 400, 800, 1600, MOST)
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -71,12 +75,12 @@ MODEL = 'family = "prompted"\nprovider = "gguf"\nmodel = "{path}"\nstructured = 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the projects; used again, it goes on")
-    parser.add_argument("--part", choices=["words", "embeddings", "prompt", "examples"], default="words")
+    parser.add_argument("--part", choices=list(PARTS), default="words")
     parser.add_argument("--n", type=int, default=500, help="examples of dev that are scored")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     start = time.monotonic()
-    body = {"words": words, "embeddings": embeddings, "prompt": prompt, "examples": examples}[chosen.part](chosen)
+    body = PARTS[chosen.part](chosen)
     write_log(f"curve: {chosen.part}", f"{body}\n\n{time.monotonic() - start:.0f} s on one core of a busy machine.")
     return 0
 
@@ -190,6 +194,33 @@ def came_true(project: Project, found: Curves, size: int, repeats: int) -> str:
         )
     return "\n".join(said)
 
+
+def simulated(_chosen: argparse.Namespace) -> str:
+    """How often the interval of what twice the examples add holds the truth, where the law holds."""
+    n, sizes, right, refused, widths = 400, (50, 100, 200, 400, 800, 1600), 0, 0, []
+    for seed in range(SIMULATED):
+        chance = np.random.default_rng(seed)
+        end, c, drop = chance.uniform(0.8, 0.98), chance.uniform(0.25, 0.8), chance.uniform(0.15, 0.5)
+        law, hardness = Law(end, drop * 50**c, c), chance.uniform(size=n)
+        found: dict[int, list[Statistic]] = {}
+        for size in sizes:
+            reached = [float(law(np.array([size]))[0]) + chance.normal(0, 0.3 / size**0.5) for _ in range(3)]
+            found[size] = [Mean((hardness + chance.normal(0, 0.03, n) < one).astype(float)) for one in reached]
+        fitted, _ = fit(scores(found, n, sizes[-1]))
+        gain = fitted.gain() if fitted else None
+        if gain is None:
+            refused += 1
+            continue
+        truth = float(np.diff(law(np.array([1600.0, 3200.0])))[0])
+        right += gain.low <= truth <= gain.high
+        widths.append(gain.high - gain.low)
+    said = (
+        f"{SIMULATED} simulated curves, n = {n}, sizes {sizes[0]} to {sizes[-1]}, 3 repeats: {refused} refused; of the"
+    )
+    return f"{said} others {right} of {len(widths)} intervals of the gain held the truth; median width {np.median(widths):.3f}."
+
+
+PARTS = {"words": words, "embeddings": embeddings, "prompt": prompt, "examples": examples, "simulated": simulated}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,6 +22,7 @@ from tutelage.project import Project, newest_artefact, open_project
 from tutelage.registry import Family
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import artefact_id
+from tutelage.tasks import Task
 from tutelage.types import Example, Input, Label, Labelled, Prediction, Split
 
 LABEL = 'name = "mood"\noutput = "label"\nlabels = ["good", "bad"]\n'
@@ -42,7 +43,7 @@ class Knows(Answerer):
         self.seen = seen
 
     @classmethod
-    def load(cls, task: object, folder: Path, threads: int | None) -> Knows:
+    def load(cls, task: Task, folder: Path, threads: int | None = None) -> Knows:
         raise NotImplementedError
 
     def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -148,8 +149,9 @@ def test_subsets_are_nested_and_other_labels_are_other_points(tmp_path: Path) ->
 
 def test_test_is_another_measurement_than_dev(tmp_path: Path) -> None:
     project = project_of(tmp_path)
-    for split in ("dev", "test", "test"):
-        points(project, plan(project, ONE, (10,), 1), example_set(project, split))  # type: ignore[arg-type]
+    splits: list[Split] = ["dev", "test", "test"]
+    for split in splits:
+        points(project, plan(project, ONE, (10,), 1), example_set(project, split))
     assert Learner.trained == [10, 10]
 
 

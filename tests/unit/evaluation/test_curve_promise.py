@@ -32,7 +32,8 @@ def checked(
     apart: dict[int, list[Statistic]] = {
         size: [Apart(a, g) for a, g in zip(agreed[size], right[size], strict=True)] for size in sizes
     }
-    return promise(*(scores(one, N, sizes[-1]) for one in (right, agreed, apart)), N)
+    told, same, more = (scores(one, N, sizes[-1]) for one in (right, agreed, apart))
+    return promise(told, same, more, N)
 
 
 def doublings(size: int) -> float:
