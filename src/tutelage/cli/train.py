@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -16,19 +19,36 @@ from tutelage.students.training import TrainReport, train
 
 @click.command("train")
 @click.argument("names", nargs=-1, metavar="[CANDIDATE ...]")
+@click.option(
+    "--effort",
+    type=click.Choice(["low", "medium", "high"]),
+    help="How much is tried, and for how long, in place of the effort in task.toml.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting in place of the one in task.toml, written as there; may be given several times.",
+)
 @json_option
 @project_options
-def command(project: Project, names: tuple[str, ...], as_json: bool) -> None:
+def command(
+    project: Project, names: tuple[str, ...], effort: str | None, changes: tuple[str, ...], as_json: bool
+) -> None:
     """Train students on the labels in the train split, choosing on dev.
 
     Without names all students of task.toml are trained. A student whose data and settings have not changed is left as
-    it is.
+    it is. --effort and --set hold for this run and are recorded in the card; the next run without them trains again as
+    task.toml says.
 
     \b
     Examples:
       tutelage train
       tutelage train tagger --json
+      tutelage train encoder --effort low --set epochs=2 --set learning_rate=5e-5
     """
+    changed = read_changes(changes) | ({"effort": effort} if effort else {})
     chosen = [candidate(project, name) for name in names or project.selected()]
     students = [one for one in chosen if one.family.student]
     if names and len(students) < len(chosen):
@@ -38,8 +58,29 @@ def command(project: Project, names: tuple[str, ...], as_json: bool) -> None:
         raise UsageError(
             'No student among the candidates. Add one to task.toml, e.g. [candidates.linear] family = "linear"'
         )
+    if changed:
+        students = [candidate(project, one.name, changed) for one in students]
     reports = [train_one(project, one) for one in students]
     emit([report.json() for report in reports], as_json, "\n".join(map(describe, reports)))
+
+
+def read_changes(changes: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value is read as task.toml has it, and what is no TOML value is text.
+
+    Raises UsageError for what is no pair and for the family, which is what the candidate is.
+    """
+    found: dict[str, Any] = {}
+    for change in changes:
+        name, equals, value = (part.strip() for part in change.partition("="))
+        if not equals or not name:
+            raise UsageError(f"--set {change!r} is not NAME=VALUE. Write e.g.: --set epochs=3")
+        if name == "family":
+            raise UsageError(f"--set {change!r}: another family is another candidate. Add one to task.toml.")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
 
 
 def train_one(project: Project, one: Candidate) -> TrainReport:
@@ -66,5 +107,19 @@ def describe(report: TrainReport) -> str:
     else:
         origins += " labels"
     line = f"{report.candidate}: {state} ({origins}, {report.card['dev']['n']} to choose on) -> {report.folder}"
-    beneath = [report.card.get("fit", {}).get("summary"), report.card.get("licence", {}).get("warning")]
+    beneath = [
+        doubts_shown(report.card["train"]),
+        report.card.get("fit", {}).get("summary"),
+        report.card.get("licence", {}).get("warning"),
+    ]
     return "\n  ".join([line, *(text for text in beneath if text)])
+
+
+def doubts_shown(train: Mapping[str, Any]) -> str | None:
+    """What is odd about the examples, in words."""
+    told = []
+    if n := train.get("contradictory"):
+        told.append(f"{n} examples have the text of another with a different label")
+    if single := train.get("labels_with_one_example"):
+        told.append(f"one example alone has the label {', '.join(single[:5])}{', ...' if single[5:] else ''}")
+    return "; ".join(told) or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,10 +52,13 @@ class Candidate:
             return None
         return project.price(settings.provider, settings.base_url, settings.model)
 
-    def fingerprint(self, project: Project) -> str:
-        """Hash of everything that decides the answers; stored predictions are kept under it."""
+    def fingerprint(self, project: Project, artefact: str | None = None) -> str:
+        """Hash of everything that decides the answers; stored predictions are kept under it.
+
+        `artefact` is the id of a student's run, where not the newest one is meant.
+        """
         facts = self.settings.facts() if hasattr(self.settings, "facts") else asdict(self.settings)
-        depends = self.family.fingerprint(self.name, self.settings, project)
+        depends = artefact or self.family.fingerprint(self.name, self.settings, project)
         task = [project.task.output, list(project.task.fields), project.task.instructions, project.task.schema()]
         task += project.task.reading()
         return digest([self.family_name, facts, depends, task])
@@ -65,9 +69,12 @@ class Candidate:
         return predictor
 
 
-def candidate(project: Project, name: str) -> Candidate:
-    """The candidate `name`. Raises UnknownName or TaskFileError for names and settings that do not exist."""
-    given = project.candidate(name)
+def candidate(project: Project, name: str, changed: Mapping[str, Any] | None = None) -> Candidate:
+    """The candidate `name`, with settings `changed` from those in task.toml.
+
+    Raises UnknownName or TaskFileError for names and settings that do not exist.
+    """
+    given = project.candidate(name) | dict(changed or {})
     family_name = given.pop("family", None)
     if not isinstance(family_name, str):
         raise TaskFileError(f"[candidates.{name}] has no family. Set: family = one of {', '.join(FAMILIES.rows())}")

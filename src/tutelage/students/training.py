@@ -18,6 +18,7 @@ from tutelage.errors import StoreError, TrainingError, UsageError
 from tutelage.project import Project, newest_artefact, publish_artefact, read_card
 from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
+from tutelage.students.cards import doubts, overridden
 from tutelage.students.licence import check_again, licence_of_base
 from tutelage.types import Labelled, digest
 
@@ -78,7 +79,8 @@ def train(
         [[e.example.id, e.value, *([e.distribution] if e.distribution else [])] for e in (*examples, *held_out)]
     )
     card = {"candidate": name, "family": family, "settings": asdict(settings), "task": project.task.schema()}
-    card |= {"data_fingerprint": data, "train": _counts(examples), "dev": _counts(held_out)}
+    card |= {"data_fingerprint": data, "train": _counts(examples) | doubts(project.task.output, examples)}
+    card |= {"dev": _counts(held_out), **overridden(project, name, settings)}
     card |= {"depends": digest(depends)} if depends is not None else {}
     last = newest_artefact(project, name)
     if last is not None and _same(found := read_card(last), card):
