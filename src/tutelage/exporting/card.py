@@ -31,7 +31,7 @@ _OUTPUTS = {
 def summary(student: Leaving) -> str:
     """One line: what the student does."""
     kind = _OUTPUTS.get(student.task.output, student.task.output).format(n=_size(student))
-    return f"{student.task.name}: answers {', '.join(student.task.fields)} with {kind} (a {student.family} student)"
+    return f"{student.task.name}: answers {', '.join(student.task.fields)} with {kind} (family {student.family})"
 
 
 def _size(student: Leaving) -> int:

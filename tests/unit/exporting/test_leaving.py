@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import re
+import shlex
 import zipfile
 from dataclasses import replace
 from email import message_from_string
@@ -16,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tokenizers import Tokenizer, models
 
 from tutelage.cli.entry import cli
 from tutelage.exporting import TARGETS
-from tutelage.exporting.leaving import Leaving, leaving
+from tutelage.exporting.leaving import Leaving, export, leaving
 from tutelage.exporting.wheel import make_wheel
 from tutelage.project import open_project
 
@@ -220,3 +222,26 @@ def test_the_command_is_the_tasks_name_made_safe(student: Leaving, name: str, co
     named = replace(student, task=replace(student.task, name=name))
     assert named.command == command
     assert named.package.isidentifier() and named.package.endswith("_student")
+
+
+def test_a_gguf_leaves_with_the_prompt_it_learned(student: Leaving, tmp_path: Path) -> None:
+    folder = tmp_path / student.folder.name
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.gguf").write_bytes(b"GGUF")
+    (folder / "card.json").write_bytes((student.folder / "card.json").read_bytes())
+    names = {"<|user|>": 0, "It's": 1, "<|end|>": 2}
+    tokenizer = Tokenizer(models.WordLevel(names, unk_token="It's"))
+    tokenizer.add_special_tokens(["<|user|>", "<|end|>"])
+    tokenizer.save(str(folder / "model" / "tokenizer.json"))
+    (folder / "student.json").write_text(json.dumps({"before": [0, 1], "after": [2]}))
+    files = export(replace(student, folder=folder), "gguf", TARGETS)
+    modelfile = files["Modelfile"]
+    assert isinstance(modelfile, bytes)
+    assert modelfile.decode() == (
+        'FROM ./model/model.gguf\nTEMPLATE """<|user|> It\'s{{ .Prompt }}<|end|>"""\nPARAMETER temperature 0\n'
+    )
+    readme = files["README.md"]
+    assert isinstance(readme, bytes)
+    line = next(line for line in readme.decode().splitlines() if line.startswith('curl -d \'{"prompt"'))
+    assert json.loads(shlex.split(line)[2])["prompt"] == "<|user|> It's...<|end|>"
+    assert files["model/model.gguf"] == folder / "model" / "model.gguf"
