@@ -17,6 +17,7 @@ import pytest
 from tutelage.cli.entry import VERBS, cli
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
+from tutelage.exporting import TARGETS
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
@@ -53,6 +54,11 @@ def test_every_metric_is_documented() -> None:
 def test_every_shot_selector_is_documented() -> None:
     page = (ROOT / "docs" / "shots.md").read_text(encoding="utf-8")
     assert [selector for selector in SELECTORS.rows() if f"`{selector}`" not in page] == []
+
+
+def test_every_export_target_is_documented() -> None:
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    assert [target for target in TARGETS.rows() if f"| `{target}` |" not in page] == []
 
 
 PROVIDED = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ import pytest
 import tutelage
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
+from tutelage.exporting import TARGETS
 from tutelage.models import PROVIDERS
 from tutelage.prompting.scorers import SCORERS
 from tutelage.prompting.selectors import SELECTORS
@@ -24,7 +25,7 @@ from tutelage.tasks.normalise import NORMALISERS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS]
+TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 
