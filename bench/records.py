@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -91,6 +92,8 @@ def made(dataset: str, test: str, chosen: argparse.Namespace) -> Project:
         splits["train"] = drawn(splits["train"], chosen.train, SEED)
     folder: Path = chosen.work / (dataset if test == "test" else f"{dataset}-{test}")
     folder.mkdir(parents=True, exist_ok=True)
+    if test != "test" and (chosen.work / dataset / "artefacts").is_dir():  # learnt from the same: not trained again
+        shutil.copytree(chosen.work / dataset / "artefacts", folder / "artefacts", dirs_exist_ok=True)
     given = "".join(f"{name} = {value}\n" for name, _, value in (one.partition("=") for one in chosen.set))
     labels = "teacher" if dataset == "invoices" else "gold"
     head = task(dataset, splits["train"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -30,8 +31,12 @@ _PARTS = "\u00bc-\u00be\u2150-\u215e"
 """½ and its kin, which are letters to `re`."""
 
 _LETTERS = rf"[^\W\d_{_PARTS}]+"
-WORD = re.compile(rf"{_LETTERS}(?:['’-]{_LETTERS})*(?:(?<=s)['’](?=\s))?|\d+(?:[./,–-]\d+)*|[{_PARTS}]|[^\w\s]|_|\S")
-"""A word, a number ("1/2", "2-3"), or a mark."""
+_DIGITS = rf"(?:\d+|[{_PARTS}])"
+WORD = re.compile(
+    rf"{_LETTERS}(?:['’-]{_LETTERS})*(?:(?<=s)['’](?=\s))?|\d+(?:[./,]\d+)*(?: ?[x×](?=\s|$))|{_DIGITS}(?:[–-]{_DIGITS})+"
+    rf"|\d+(?:[./,]\d+)*(?:[–-]\d+(?:[./,]\d+)*)?|[{_PARTS}]|[^\w\s]|_|\S"
+)
+"""A word, a number ("1/2", "2-3", "4 x"), or a mark."""
 
 _NUMBERS = re.compile(r"(?<!\d)(?<!\d[.,'])(?:\d+(?:[.,'’ \u00a0\u202f]\d+)*(?:/\d+)?)(?!\d)")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -128,8 +133,20 @@ def _text(_slot: Slot, written: str, _day_first: bool) -> str:
 
 
 def _words(slot: Slot, written: str, _day_first: bool) -> str:
-    words = [one for one in WORD.findall(written) if one[0].isalnum()]
-    return _text(slot, " ".join(slot.spellings.get(normal(one), one) for one in words), True)
+    return _text(slot, " ".join(spelled(one, slot.spellings) for one in words_in(written)), True)
+
+
+def words_in(text: str) -> list[str]:
+    """The words and numbers of a text, without marks."""
+    return [one for one in WORD.findall(text) if one[0].isalnum()]
+
+
+def spelled(word: str, spellings: Mapping[str, str]) -> str:
+    """A word of the text as the value has it: as learned, else "4 x" is "4x" and "½" is "1/2"."""
+    if (known := spellings.get(normal(word))) is not None:
+        return known
+    word = word.replace(" ", "")
+    return unicodedata.normalize("NFKC", word).replace("⁄", "/") if word[0].isnumeric() else word
 
 
 def _number(_slot: Slot, written: str, _day_first: bool) -> Any:

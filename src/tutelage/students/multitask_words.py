@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from tutelage.answering.multitask_read import WORD
+from tutelage.answering.multitask_read import WORD, spelled, words_in
 from tutelage.answering.spans import Span
 from tutelage.tasks.matching import normal
 
@@ -28,10 +28,8 @@ def aligned(text: str, value: str, spellings: Mapping[str, str]) -> list[tuple[S
 
     Words of the value that are not found are left out.
     """
-    wanted = [normal(one) for one in words(value)]
-    there = [
-        (Span(*one.span()), normal(spellings.get(normal(one.group()), one.group()))) for one in WORD.finditer(text)
-    ]
+    wanted = [normal(one) for one in words_in(value)]
+    there = [(Span(*one.span()), normal(spelled(one.group(), spellings))) for one in WORD.finditer(text)]
     known = {word for _, word in there}
     wanted = [word for word in wanted if word in known]
     best: list[int] = []
@@ -68,9 +66,9 @@ def learned_spellings(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     occurs: Counter[str] = Counter()
     shown: dict[str, str] = {}
     for text, value in pairs:
-        there = Counter(normal(one) for one in words(text))
-        own = Counter(normal(one) for one in words(value))
-        shown |= {normal(one): one for one in words(value)}
+        there = Counter(normal(one) for one in words_in(text))
+        own = Counter(normal(one) for one in words_in(value))
+        shown |= {normal(one): one for one in words_in(value)}
         occurs.update(set(there))
         plain.update(set(there & own))
         for word in set(own - there):
@@ -88,10 +86,6 @@ def learned_spellings(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
         for other in alike or [other for other in often[:1] if others[other] >= MOSTLY * missing[word]]:
             spellings.setdefault(other, shown[word])
     return spellings
-
-
-def words(text: str) -> list[str]:
-    return [one for one in WORD.findall(text) if one[0].isalnum()]
 
 
 def _alike(a: str, b: str) -> bool:

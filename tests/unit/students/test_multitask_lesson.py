@@ -120,6 +120,16 @@ def test_values_put_together_from_words_are_learned_with_their_spellings() -> No
     assert [one[1] for one in shown(found, 1, rows[1][0])] == ["g", "oz", "20", "½"]
 
 
+def test_words_of_numbers_are_whole() -> None:
+    rows: list[tuple[str, dict[str, Any]]] = [
+        ("4 x 125g balls", {"quantity": "4x 125"}),
+        ("½-1 tsp salt", {"quantity": "1/2-1"}),
+        ("8–10 sheets", {"quantity": "8-10"}),
+        ("1½ cups", {"quantity": "1 1/2"}),
+    ]
+    assert lesson({"quantity": TEXT}, rows).facts["values_not_in_text"] == 0
+
+
 def test_lists_have_a_place_for_each_item() -> None:
     text = "play jazz and rock"
     found = lesson({"genres": {"type": "array", "items": TEXT}}, [(text, {"genres": ["jazz", "rock"]})] * 2)
