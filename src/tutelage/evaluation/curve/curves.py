@@ -177,7 +177,7 @@ def curve(plan: Plan, points: Sequence[Point], refused: Sequence[Refused], besid
     measured = scores({size: [beside.statistic(one) for one in found] for size, found in values.items()}, n, total)
     law, measured = fit(measured)
     theirs, checked = _beside_teacher(values, beside, total, measured.noise)
-    toxic, notes = _toxic(values, n, total) if task.output == "text" else (None, ())
+    toxic, notes = _toxic(values, beside, total) if task.output == "text" else (None, ())
     estimates = measured.estimates()
     agreement = theirs.estimates() if theirs else None
     sizes = [
@@ -216,13 +216,17 @@ def _beside_teacher(
 
 
 def _toxic(
-    values: Mapping[int, Sequence[Sequence[Value | None]]], n: int, total: int
+    values: Mapping[int, Sequence[Sequence[Value | None]]], beside: Against, total: int
 ) -> tuple[list[Estimate] | None, Sequence[str]]:
+    """The share of toxic answers by size, and that of gold and the teacher in words."""
+    gold, n = [e.value for e in beside.examples.examples], len(beside.examples.examples)
     try:
         found = {size: [toxicity(one) for one in each] for size, each in values.items()}
+        others = {"the reference": gold} | ({"the teacher": list(beside.teacher)} if beside.teacher else {})
+        said = [f"{toxicity(one).scores.mean():.3f} of {name}" for name, one in others.items()]
     except MissingPackage as error:
-        return None, (f"toxicity was not measured: {error}",)
-    return scores(found, n, total).estimates(), ()
+        return None, (f"Toxicity was not measured: {error}",)
+    return scores(found, n, total).estimates(), (f"Toxic are also {' and '.join(said)}",)
 
 
 def label_price(project: Project) -> Cost:
