@@ -20,10 +20,9 @@ class Causal(Answerer):
     """`confidence` is the mean (geometric) probability of the tokens that say the value. An answer that cannot be read is
     a failed one. Raises ModelError when llama.cpp cannot answer."""
 
-    def __init__(self, task: Task, folder: Path, prompt: Prompt, threads: int | None = None) -> None:
-        self.task, self.prompt = task, prompt
-        self.tokenizer = plain_tokenizer(folder / TOKENIZER)
-        self.llama = Llama(folder, prompt, threads)
+    def __init__(self, task: Task, llama: Llama) -> None:
+        self.task, self.llama, self.prompt = task, llama, llama.prompt
+        self.tokenizer = plain_tokenizer(llama.folder / TOKENIZER)
         self._names = frozenset(task.schema()["properties"])
 
     @classmethod
@@ -32,7 +31,7 @@ class Causal(Answerer):
             prompt = Prompt(**read_facts(folder))
         except TypeError as error:
             raise StoreError(f"The student in {folder} cannot be read: {error}. Train it again.") from None
-        return cls(task, folder / MODEL_FOLDER, prompt, threads)
+        return cls(task, Llama(folder / MODEL_FOLDER, prompt, threads))
 
     def predict_batch(self, inputs: Sequence[Input]) -> list[Prediction]:
         return [self._answer(one) for one in inputs]

@@ -94,9 +94,9 @@ class DecoderStudent(Student):
             )
         learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: json.dumps(one.value))
         fit_decoder = registry.load(FIT, self.family)
-        folder = context.folder / "served"
-        facts, prompt = fit_decoder(self._lesson(learned, chosen), self.settings, context, folder)
-        self.answerer = Causal(self.task, folder, prompt, self.settings.threads)
+        lesson = self._lesson(learned, chosen)
+        facts, llama = fit_decoder(lesson, self.settings, context, context.folder / "served")
+        self.answerer = Causal(self.task, llama)
         return {**facts, "chosen_on": origin}
 
     def save(self, folder: Any) -> None:

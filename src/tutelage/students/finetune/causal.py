@@ -15,7 +15,7 @@ from tutelage.answering.llama import GGUF, Llama, Prompt
 from tutelage.embeddings.runtime import TOKENIZER, Array
 from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext
-from tutelage.students.decoder import DecoderTuning, Lesson, Pair
+from tutelage.students.decoder import Lesson, Pair
 from tutelage.students.finetune.adapting import changes, with_lora, with_tokens
 from tutelage.students.finetune.decoders import Decoder, load_decoder
 from tutelage.students.finetune.loop import bf16_pays, reproducible
@@ -41,8 +41,8 @@ class Form(NamedTuple):
     explain: tuple[list[int], list[int]] | None
 
 
-def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path) -> tuple[dict[str, Any], Prompt]:
-    """Fine-tune, write the model to `folder`, and return facts for the card and the prompt that it answers to."""
+def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path) -> tuple[dict[str, Any], Llama]:
+    """Fine-tune, write the model to `folder`, and return facts for the card and the model as it is served."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with reproducible(settings.seed, settings.threads):
         decoder = load_decoder(settings.base, context.path, getattr(settings, "bits", 16), device)
@@ -63,6 +63,7 @@ def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path
             blueprint = blueprint.with_tokens([f"<|prompt-{at}|>" for at in range(len(virtual))])
         blueprint.write(folder / GGUF, changes(model, blueprint), settings.precision, all=decoder.file is None)
         decoder.tokenizer.save(str(folder / TOKENIZER))
+    llama = Llama(folder, prompt, settings.threads)
     facts = {
         "base": {"name": settings.base, "licence": decoder.licence, "parameters": _count(model, trained=False)},
         "trained_parameters": _count(model, trained=True),
@@ -71,9 +72,9 @@ def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path
         "texts_cut": taught.cut,
         "prompt_tokens": len(prompt.before) + len(prompt.after),
         "served_in": settings.precision,
-        "served_difference": _compared(folder, prompt, probes, settings),
+        "served_difference": _compared(llama, probes, settings.base),
     }
-    return facts, prompt
+    return facts, llama
 
 
 def most_tokens(longest: int) -> int:
@@ -168,21 +169,19 @@ def _probes(model: Any, taught: Taught) -> list[Probe]:
     return found
 
 
-def _compared(folder: Path, prompt: Prompt, probes: Sequence[Probe], settings: DecoderTuning) -> float:
+def _compared(llama: Llama, probes: Sequence[Probe], base: str) -> float:
     """The largest difference of a token's probability as trained and as served. Raises TrainingError where that is much:
     the file then does not say what was trained."""
-    served = Llama(folder, prompt, settings.threads)
     differences = []
     for probe in probes:
-        written = served.write(probe.prompt, most=1)
+        written = llama.write(probe.prompt, most=1)
         if written.ids:
             trained = float(probe.probabilities[written.ids[0]])
             differences.append(abs(trained - math.exp(written.tokens[0].logprob)))
-    served.close()
     largest = round(max(differences, default=0.0), 4)
     if largest > DIFFERENCE:
         raise TrainingError(
-            f"The GGUF file of base {settings.base!r} answers otherwise than what was trained: probabilities differ by "
+            f"The GGUF file of base {base!r} answers otherwise than what was trained: probabilities differ by "
             f"{largest}. Choose another base."
         )
     return largest

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peft.utils import SAFETENSORS_WEIGHTS_NAME, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -158,8 +160,12 @@ class _Answers(Trainer):  # type: ignore[misc]
         return (loss, {"loss": loss}) if return_outputs else loss
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """The trained weights alone: peft would add the whole vocabulary where tokens are new."""
-        self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, save_embedding_layers=False)
+        """The trained weights alone: peft would add a card, and the whole vocabulary where tokens are new."""
+        model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+        save_file({name: one.contiguous() for name, one in weights.items()}, folder / SAFETENSORS_WEIGHTS_NAME)
+        model.peft_config[model.active_adapter].save_pretrained(folder)
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
         inputs = self._prepare_inputs(inputs)
