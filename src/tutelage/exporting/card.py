@@ -41,7 +41,7 @@ def _size(student: Leaving) -> int:
 def base_of(student: Leaving) -> tuple[str, str]:
     """The pretrained base that the student was made from, and its licence; "" where there is none."""
     fit = student.card.get("fit", {})
-    for found in (fit.get("base"), fit.get("encoder")):
+    for found in (student.card.get("licence"), fit.get("base"), fit.get("encoder")):
         if isinstance(found, Mapping):
             name = found.get("name") or found.get("base") or student.card["settings"].get("base") or ""
             return str(name).rstrip("/").rpartition("/")[2], str(found.get("licence") or UNKNOWN)
@@ -164,6 +164,8 @@ def _limits(student: Leaving) -> list[str]:
         found.append("It was scored against a model's labels, not a person's.")
     if missing := fit.get("labels_without_examples"):
         found.append(f"Labels without an example in train are never answered: {', '.join(missing)}.")
+    if clashes := card.get("train", {}).get("contradictory"):
+        found.append(f"{clashes} training examples have another label elsewhere for the same text.")
     if lost := fit.get("strings_not_in_text"):
         found.append(f"{lost} labelled strings that stand nowhere in their text were not learned.")
     if precision := fit.get("precision"):

@@ -31,6 +31,9 @@ _SHELL = re.compile(
 )
 """Names that a shell keeps for itself: a command called so would never be run."""
 
+_PATHS = ("base", "file", "model", "name", "path", "teacher")
+"""Keys of a card under which a path may stand."""
+
 
 @dataclass(frozen=True)
 class Leaving:
@@ -79,9 +82,7 @@ class Leaving:
 
     def card_json(self) -> bytes:
         """The artefact's card, without the paths of this machine."""
-        card = dict(self.card)
-        card["settings"] = {key: _without_folders(value) for key, value in card["settings"].items()}
-        return as_json(card)
+        return as_json(_without_folders(dict(self.card)))
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,11 @@ def as_json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
-def _without_folders(value: Any) -> Any:
-    """A path of this machine by its last part alone."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def _without_folders(value: Any, key: str = "") -> Any:
+    """`value` with paths of this machine, where a base or a file is named, by their last part alone."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    named = key in _PATHS and isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if named else value

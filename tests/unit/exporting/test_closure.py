@@ -60,7 +60,8 @@ def test_what_leaves_is_complete_and_light(answers_by: type[Any], kind: type[Any
     banned = {"tutelage", *FORBIDDEN}
     code = (
         "import sys\nclass No:\n"
-        f" def find_spec(self, name, path=None, target=None):\n  assert name.partition('.')[0] not in {banned}, name\n"
+        " def find_spec(self, name, path=None, target=None):\n"
+        f"  if name.partition('.')[0] in {banned}: raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, No())\n"
         f"import left.answering.alone.command, left.{place(answers_by)[0].partition('.')[2]} as answering\n"
         f"import left.{place(kind)[0].partition('.')[2]} as tasks\n"
