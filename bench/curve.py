@@ -77,6 +77,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for the projects; used again, it goes on")
     parser.add_argument("--part", choices=list(PARTS), default="words")
     parser.add_argument("--n", type=int, default=500, help="examples of dev that are scored")
+    parser.add_argument("--datasets", nargs="+", default=["banking77", "clinc150"], help="of the part words")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     start = time.monotonic()
@@ -87,7 +88,7 @@ def main() -> int:
 
 def words(chosen: argparse.Namespace) -> str:
     told = []
-    for dataset in ("banking77", "clinc150"):
+    for dataset in chosen.datasets:
         project = intents(chosen.work / dataset, dataset, chosen.n, WORDS)
         told.append(f"{dataset}, TF-IDF\n\n" + curves_of(project, ["tfidf"], SIZES, chosen.repeats, MOST * 2))
     return "\n\n".join(told)
@@ -115,14 +116,23 @@ def prompt(chosen: argparse.Namespace) -> str:
     )
 
 
+def tickets(chosen: argparse.Namespace) -> str:
+    return shipped(chosen, "tickets", ["linear", "imitator"])
+
+
+def characters(chosen: argparse.Namespace) -> str:
+    return shipped(chosen, "characters", ["tagger-teacher", "tagger-gold"])
+
+
 def examples(chosen: argparse.Namespace) -> str:
-    told = []
-    for name, students in (("tickets", ["linear", "imitator"]), ("characters", ["tagger-teacher", "tagger-gold"])):
-        project = example(chosen.work / name, name)
-        label_with_teacher(project, "all", TeachOptions())
-        answer(project, ["teacher"], "dev")
-        told.append(f"examples/{name}\n\n" + curves_of(project, students, (), chosen.repeats))
-    return "\n\n".join(told)
+    return f"{tickets(chosen)}\n\n{characters(chosen)}"
+
+
+def shipped(chosen: argparse.Namespace, name: str, students: Sequence[str]) -> str:
+    project = example(chosen.work / name, name)
+    label_with_teacher(project, "all", TeachOptions())
+    answer(project, ["teacher"], "dev")
+    return f"examples/{name}\n\n" + curves_of(project, students, (), chosen.repeats)
 
 
 def intents(folder: Path, dataset: str, n: int, candidates: str, intents: int | None = None) -> Project:
@@ -220,7 +230,7 @@ def simulated(_chosen: argparse.Namespace) -> str:
     return f"{said} others {right} of {len(widths)} intervals of the gain held the truth; median width {np.median(widths):.3f}."
 
 
-PARTS = {"words": words, "embeddings": embeddings, "prompt": prompt, "examples": examples, "simulated": simulated}
+PARTS = {one.__name__: one for one in (words, embeddings, prompt, tickets, characters, examples, simulated)}
 
 if __name__ == "__main__":
     sys.exit(main())

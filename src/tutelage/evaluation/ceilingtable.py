@@ -37,8 +37,9 @@ def ceiling_notes(found: Ceiling) -> list[str]:
     if found.itself:
         itself = found.itself
         how = "" if itself.temperature is None else f" at temperature {itself.temperature:g}"
+        whom = "itself" if itself.asked == found.teacher else f"itself as {itself.asked}"
         lines.append(
-            f"{found.teacher} against itself, asked again{how} with another seed ({itself.asked}, {itself.n:,} examples): "
+            f"{found.teacher} against {whom}, asked again{how} with another seed ({itself.n:,} examples): "
             f"{_figures(itself.agreement)}; against gold {_figures(itself.first)} and then {_figures(itself.again)}."
         )
     else:
