@@ -22,6 +22,7 @@ from tutelage.labels.synthesis import (
     SynthesisOptions,
     SynthesisReport,
     Writer,
+    WriterOptions,
     build_writer,
     dry_run,
     plan,
@@ -40,11 +41,8 @@ class _Asked(NamedTuple):
 
     by: str | None
     strategy: str | None
-    seed: int
-    per_call: int | None
-    temperature: float
-    instruction: str | None
     student: str | None
+    options: WriterOptions
 
 
 @click.command("synthesize")
@@ -129,7 +127,8 @@ def command(
         found = _gain(project, gain_of, repeats)
         emit(plain(found), as_json, describe_gain(found))
         return
-    asked = _Asked(by, strategy, seed, per_call, temperature, instruction, student)
+    told = WriterOptions(per_call=per_call, temperature=temperature, seed=seed, instruction=instruction)
+    asked = _Asked(by, strategy, student, told)
     options = SynthesisOptions(n=n, budget=budget, near=near)
     if dry:
         writer, planned = _planned(replace(project, dry=True), asked)
@@ -165,21 +164,12 @@ def _planned(project: Project, asked: _Asked) -> tuple[Writer, Strategy]:
     name, settings = _writing_candidate(project, asked.by)
     seeds = real_train(project)
     strategy = asked.strategy or ("label" if project.task.output in ("label", "labels") else "seeds")
-    writer = build_writer(
-        name,
-        settings,
-        project,
-        seeds,
-        per_call=asked.per_call,
-        temperature=asked.temperature,
-        seed=asked.seed,
-        instruction=asked.instruction,
-    )
+    writer = build_writer(name, settings, project, seeds, asked.options)
     hard = []
     if strategy == "region":
         with sharing("Looking for hard inputs") as tell:
             hard = hardest(replace(project, dry=False), seeds, asked.student, tell)
-    return writer, plan(strategy, project.task, seeds, per_call=writer.count, seed=asked.seed, hard=hard)
+    return writer, plan(strategy, project.task, seeds, per_call=writer.count, seed=asked.options.seed, hard=hard)
 
 
 def _writing_candidate(project: Project, by: str | None) -> tuple[str, PromptedSettings]:

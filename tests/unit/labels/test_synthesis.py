@@ -14,6 +14,7 @@ from tutelage.labels.synthesis import (
     SynthesisOptions,
     SynthesisReport,
     Writer,
+    WriterOptions,
     dry_run,
     plan,
     real_train,
@@ -115,7 +116,7 @@ def planned_by(
 def build(project: Project, settings: PromptedSettings, model: ScriptedModel, seed: int) -> Writer:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "model_of", lambda *_: model)
-        return build_writer("scripted", settings, project, real_train(project), per_call=2, seed=seed)
+        return build_writer("scripted", settings, project, real_train(project), WriterOptions(per_call=2, seed=seed))
 
 
 def synthetic(project: Project) -> list[Example]:
@@ -257,8 +258,9 @@ def test_the_label_that_was_asked_for_is_kept_and_compared_with_the_teachers(pro
     report = write(project, model, 4, "label")
     asked = intended(project)
     assert [asked[one.id] for one in synthetic(project)] == ["happy", "happy", "sad", "sad"]
-    assert 'Inputs for which "happy" is the right answer' in model.calls[0].messages[-1].content
-    assert TRAIN[0] in model.calls[0].messages[-1].content and TRAIN[2] not in model.calls[0].messages[-1].content
+    _, before, said, text = (message.content for message in model.calls[0].messages)
+    assert before == 'Write inputs for which "happy" is the right answer.' and text.startswith("Write 2 new inputs")
+    assert sorted(one["text"] for one in json.loads(said)["examples"]) == sorted(TRAIN[:2])
     assert agreement(project) == []
     teacher = [Label(one.id, "sad", "teacher:big@1") for one in synthetic(project)]
     project.store.labels.add(teacher)
@@ -279,15 +281,16 @@ def test_a_paraphrase_shows_one_example_and_keeps_its_label_and_group(project: P
 
 def test_the_hard_region_shows_what_was_answered(project: Project) -> None:
     _, planned = planned_by(project, script([]), "region")
-    text = planned.request(0).text
-    assert "easily answered wrongly (answers given: happy, sad)" in text and TRAIN[0] in text and TRAIN[3] not in text
+    request = planned.request(0)
+    assert "easily answered wrongly (answers given: happy, sad)." in request.before
+    assert TRAIN[0] in request.shown and TRAIN[3] not in request.shown
 
 
 def test_a_label_without_examples_borrows_those_of_others(tmp_path: Path) -> None:
     project = made(tmp_path, TASK.replace('"sad"]', '"sad", "angry"]'))
     _, planned = planned_by(project, script([]), "label")
     request = planned.request(2)
-    assert request.intended == "angry" and 'no example yet for "angry"' in request.text and request.seeds
+    assert request.intended == "angry" and 'other answers than "angry"' in request.before and request.seeds
 
 
 def test_labels_strategy_needs_labels_and_any_strategy_real_examples(tmp_path: Path) -> None:

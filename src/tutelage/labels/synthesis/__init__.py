@@ -2,7 +2,7 @@
 
 from tutelage.labels.synthesis.running import SynthesisOptions, SynthesisReport, dry_run, synthesize
 from tutelage.labels.synthesis.strategies import STRATEGIES, Hard, Seed, Strategy, plan, real_train
-from tutelage.labels.synthesis.writing import Writer, build_writer
+from tutelage.labels.synthesis.writing import Writer, WriterOptions, build_writer
 
 __all__ = [
     "STRATEGIES",
@@ -12,6 +12,7 @@ __all__ = [
     "SynthesisOptions",
     "SynthesisReport",
     "Writer",
+    "WriterOptions",
     "build_writer",
     "dry_run",
     "plan",

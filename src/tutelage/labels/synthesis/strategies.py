@@ -30,12 +30,12 @@ NEIGHBOURS = 3
 """Other hard examples beside the one that a call is about."""
 
 STYLES = (
-    "Each about as long as the examples.",
-    "Shorter than the examples.",
-    "Longer than the examples, with a detail more.",
+    "Each about as long as those before.",
+    "Shorter than those before.",
+    "Longer than those before, with a detail more.",
     "As people write in a hurry, with a slip of the pen here and there.",
-    "In words that the examples do not use.",
-    "From people in other situations than those of the examples.",
+    "In words that those before do not use.",
+    "From people in other situations than those before.",
 )
 """One for each call, in turn: asked for the same over and over, models write the same over and over."""
 
@@ -61,9 +61,15 @@ class Hard(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One call: what is asked, the seeds it shows, the label that the new inputs are to have (None: any)."""
+    """One call, as the end of a conversation: it asked for inputs (`before`), the writer gave the seeds (`shown`, a JSON list of
+    objects), now it asks for others (`text`). Told of the same seeds in one message, small models copy them.
+
+    `intended` is the label that the new inputs are to have (None: any).
+    """
 
     number: int
+    before: str
+    shown: str
     text: str
     seeds: Sequence[Example]
     intended: Value | None = None
@@ -95,13 +101,14 @@ class Strategy(ABC):
         chance = random.Random(f"{self.seed}-{self.name}-{number}")
         return _fitting([one.example for one in chance.sample(pool, min(count, len(pool)))])
 
-    def _shown(self, seeds: Sequence[Example]) -> str:
-        """The seeds as JSON, a line each, in the form that the new ones are to have."""
-        cut = ({f: _cut(seed.input[f]) for f in self.task.fields} for seed in seeds)
-        return "\n".join(json.dumps(one, ensure_ascii=False) for one in cut)
+    def _asking(
+        self, number: int, turns: tuple[str, str], seeds: Sequence[Example], intended: Value | None = None
+    ) -> Request:
+        shown = [{name: seed.input[name][:LONGEST_SEED] for name in self.task.fields} for seed in seeds]
+        return Request(number, turns[0], json.dumps(shown, ensure_ascii=False), turns[1], seeds, intended)
 
-    def _wanted(self, what: str, number: int, styles: Sequence[str] = STYLES) -> str:
-        """The last line: how many of what, and the call's style."""
+    def _others(self, what: str, number: int, styles: Sequence[str] = STYLES) -> str:
+        """The last message: how many of what, and the call's style."""
         plural = "s" if self.per_call > 1 else ""
         return f"Write {self.per_call} new input{plural} {what}. {styles[number % len(styles)]}"
 
@@ -122,16 +129,13 @@ class ByLabel(Strategy):
     def request(self, number: int) -> Request:
         labels = labels_of(self.task)
         label, pool = labels[number % len(labels)], self._by_label[labels[number % len(labels)]]
-        seeds = self._drawn(number, pool or self.seeds)
         quoted = json.dumps(label, ensure_ascii=False)
-        told = f"Inputs for which {quoted} is the right answer:"
+        before = f"Write inputs for which {quoted} is the right answer."
         if not pool:
-            told = f"Inputs for which other answers are right (there is no example yet for {quoted}):"
-        wanted = self._wanted(
-            f"for which {quoted} is the right answer, unlike these and one another", number // len(labels)
-        )
+            before = f"Write inputs for which other answers than {quoted} are right."
+        others = self._others(f"for which {quoted} is the right answer, about other cases", number // len(labels))
         intended: Value = label if self.task.output == "label" else [label]
-        return Request(number, f"{told}\n{self._shown(seeds)}\n\n{wanted}", seeds, intended)
+        return self._asking(number, (before, others), self._drawn(number, pool or self.seeds), intended)
 
 
 class FromSeeds(Strategy):
@@ -140,9 +144,8 @@ class FromSeeds(Strategy):
     name = "seeds"
 
     def request(self, number: int) -> Request:
-        seeds = self._drawn(number, self.seeds)
-        wanted = self._wanted("that could come from the same source, unlike these and one another", number)
-        return Request(number, f"Inputs:\n{self._shown(seeds)}\n\n{wanted}", seeds)
+        others = self._others("from the same source, about other cases", number)
+        return self._asking(number, ("Write inputs for the task.", others), self._drawn(number, self.seeds))
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,11 @@ class InRegion(Strategy):
         chosen = [self.hard[at], *(self.hard[one] for one in near[:NEIGHBOURS])]
         seeds = _fitting([one.seed.example for one in chosen])
         said = list(dict.fromkeys(answer for one in chosen[: len(seeds)] for answer in one.answers))
-        told = "Inputs that are easily answered wrongly"
+        before = "Write inputs that are easily answered wrongly"
         if len(said) > 1:
-            told += f" (answers given: {', '.join(_cut(answer, 80) for answer in said[:6])})"
-        wanted = self._wanted("like these that are as hard to tell apart", number // len(self.hard))
-        return Request(number, f"{told}:\n{self._shown(seeds)}\n\n{wanted}", seeds)
+            before += f" (answers given: {', '.join(_cut(answer, 80) for answer in said[:6])})"
+        others = self._others("that are as hard to tell apart, about other cases", number // len(self.hard))
+        return self._asking(number, (f"{before}.", others), seeds)
 
     def _alike(self, a: int, b: int) -> float:
         return alike(self._runs[a], self._runs[b])
@@ -184,13 +187,13 @@ class Paraphrases(Strategy):
 
     def request(self, number: int) -> Request:
         one = self._order[number % len(self._order)]
-        wanted = self._wanted(
+        others = self._others(
             "that say the same as this one in other words; keep names, numbers and facts",
             number // len(self._order),
             PARAPHRASES,
         )
         intended = one.value if labels_of(self.task) else None
-        return Request(number, f"An input:\n{self._shown([one.example])}\n\n{wanted}", [one.example], intended)
+        return self._asking(number, ("Write an input for the task.", others), [one.example], intended)
 
 
 STRATEGIES: dict[str, type[Strategy]] = {one.name: one for one in (ByLabel, InRegion, FromSeeds, Paraphrases)}
@@ -237,5 +240,5 @@ def _fitting(examples: Sequence[Example]) -> list[Example]:
     return kept
 
 
-def _cut(text: str, longest: int = LONGEST_SEED) -> str:
+def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + " ..."

@@ -19,7 +19,7 @@ from tutelage.prompting.prompted import Prompted
 from tutelage.prompting.settings import PromptedSettings
 from tutelage.tasks import Task
 from tutelage.tasks.base import read_json, unfenced
-from tutelage.types import Input, Prediction, Value, digest
+from tutelage.types import Example, Input, Labelled, Prediction, Value, digest
 
 KEY = "examples"
 
@@ -33,15 +33,14 @@ BOUNDED = 1024
 
 _RULES = (
     "You write new inputs for a text task, so that a small model has more examples to learn from. What you write is an "
-    "input as the people who use the system write it, never the answer to one. Write in the language of the examples, "
-    "every input about another case, as varied in wording as real ones. Do not copy the examples and do not number what "
-    "you write."
+    "input as the people who use the system write it, never the answer to one. Write in the language of the inputs before, "
+    "as varied in wording as real ones. Repeat none of those before and do not number what you write."
 )
 
 
 @dataclass(frozen=True)
 class NewInputs(Task):
-    """A call of the writer as a task: a `request` in, `count` inputs of the real task's `input_fields` out.
+    """A call of the writer as a task: a `Request` in, `count` inputs of the real task's `input_fields` out.
 
     `longest` is the greatest length in characters by field. Inputs that lack a field are left for the filters to count.
     """
@@ -103,6 +102,29 @@ class NewInputs(Task):
         return {name: texts[name] for name in self.input_fields if isinstance(texts.get(name), str)}
 
 
+class Before:
+    """The selector of a writer: what came before in the conversation, as the one solved example."""
+
+    def select(self, input: Input) -> list[Labelled]:
+        earlier = {"before": "", "shown": "", "request": input["before"]}
+        given: Value = {KEY: json.loads(input["shown"])}
+        return [Labelled(Example("", earlier, "train"), given, "")]
+
+    def facts(self) -> Any:
+        return "before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterOptions:
+    """`per_call`: inputs that one call asks for (None: by their length); `seed`: of sampling; `instruction`: what else the
+    writer is told."""
+
+    per_call: int | None = None
+    temperature: float = 0.9
+    seed: int = 0
+    instruction: str | None = None
+
+
 @dataclass(frozen=True)
 class Writer:
     """`asked` writes. `key` is what its answers are stored under, `account` what they are paid from: neither changes with
@@ -133,7 +155,14 @@ class Writer:
     def id(self, request: Request) -> str:
         """What the answer to a request is stored by."""
         settings = self.asked.settings
-        told = [self.asked.task.instructions, request.text, settings.temperature, settings.max_tokens]
+        told = [
+            self.asked.task.instructions,
+            request.before,
+            request.shown,
+            request.text,
+            settings.temperature,
+            settings.max_tokens,
+        ]
         return digest([*told, self.asked.form.schema, self._draw(request)])
 
     async def write(self, request: Request) -> Prediction:
@@ -141,7 +170,7 @@ class Writer:
         return await self.asked.draw(self.question(request), self._draw(request))
 
     def question(self, request: Request) -> Input:
-        return {"request": request.text}
+        return {"before": request.before, "shown": request.shown, "request": request.text}
 
     def _draw(self, request: Request) -> int:
         """The seed of sampling: another one for each call."""
@@ -153,23 +182,22 @@ def build_writer(
     settings: PromptedSettings,
     project: Project,
     seeds: Sequence[Seed],
-    *,
-    per_call: int | None = None,
-    temperature: float = 0.9,
-    seed: int = 0,
-    instruction: str | None = None,
+    options: WriterOptions | None = None,
 ) -> Writer:
     """The model of candidate `name` as a writer. Raises as `build_prompted`."""
+    options = options or WriterOptions()
     task, longest = project.task, longest_texts(project.task, seeds)
-    count = per_call or inputs_per_call(task, seeds)
+    count = options.per_call or inputs_per_call(task, seeds)
     form = json.dumps({KEY: [dict.fromkeys(task.fields, "...")] * min(count, 2)}, ensure_ascii=False)
     parts = [
         _RULES,
         f"The task: {task.instructions}" if task.instructions else "",
-        instruction or "",
+        options.instruction or "",
         f"Answer only with JSON of this form, with as many objects as are asked for: {form}",
     ]
-    writing = NewInputs("synthesis", ("request",), "\n\n".join(filter(None, parts)), "", task.fields, count, longest)
+    writing = NewInputs(
+        "synthesis", ("before", "shown", "request"), "\n\n".join(filter(None, parts)), "", task.fields, count, longest
+    )
     bound = settings.structured if settings.structured in ("schema", "json", "tool", "none") else "schema"
     text = sum(min(one, CHARACTERS_PER_CALL) for one in longest.values())
     asking = replace(
@@ -177,20 +205,23 @@ def build_writer(
         structured=bound,
         pattern=None,
         system="{{ instructions }}",
-        user=None,
+        user="{{ request }}",
         shots=0,
-        temperature=temperature,
+        temperature=options.temperature,
         max_tokens=min(MOST_TOKENS, 64 + count * (text // BYTES_PER_TOKEN + 8 + 8 * len(task.fields))),
         stop=(),
         tries=1,
         repairs=0,
         logprobs=False,
         verbalised=False,
+        reasoning=False,
         confidence="mean_probability",
     )
     price = project.price(settings.provider, settings.base_url, settings.model)
-    asked = Prompted(model_of(settings, project), writing, asking, name=name, price=price)
-    return Writer(asked, name, digest(["synthesis", settings.provider, settings.base_url, settings.model]), seed)
+    asked = Prompted(model_of(settings, project), writing, asking, name=name, selector=Before(), price=price)
+    return Writer(
+        asked, name, digest(["synthesis", settings.provider, settings.base_url, settings.model]), options.seed
+    )
 
 
 def inputs_per_call(task: Task, seeds: Sequence[Seed]) -> int:
