@@ -16,6 +16,17 @@ def api_key(variable: str) -> str:
     return key
 
 
+def variable(name: str) -> str:
+    """The environment variable `name`, "" where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
+def set_default(**values: str) -> None:
+    """Set the variables that are not set, for libraries that read them themselves."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
 def data_folder() -> Path:
     """Where benchmarks look for data sets: TUTELAGE_DATA, default `../shared/data`."""
     return Path(os.environ.get("TUTELAGE_DATA", "../shared/data"))

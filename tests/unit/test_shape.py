@@ -22,10 +22,11 @@ from tutelage.prompting.selectors import SELECTORS
 from tutelage.registry import EXTRAS, Family, Table
 from tutelage.tasks import OUTPUTS
 from tutelage.tasks.normalise import NORMALISERS
+from tutelage.tracking import TRACKERS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS]
+TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS, TRACKERS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 
@@ -79,6 +80,8 @@ def test_version_is_the_packages() -> None:
 def test_every_row_of_every_table_loads(table: Table, name: str) -> None:
     if name == "gguf" and find_spec("xllamacpp") is None:
         pytest.skip("the extra 'local' is not installed")
+    if table is TRACKERS and find_spec(name) is None:
+        pytest.skip(f"the extra {name!r} is not installed")
     found = table.load(name)
     if table is FAMILIES:
         assert isinstance(found, Family)

@@ -29,6 +29,7 @@ VERBS = {
     "export": "Write a student as a wheel or other files that run without tutelage.",
     "run": "Everything in order: add, label, train, evaluate, report.",
     "list": "List candidates, examples, labels and runs.",
+    "compare": "What differs between two runs: data, settings, versions, scores.",
     "path": "Print where things are.",
 }
 

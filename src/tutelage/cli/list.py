@@ -8,6 +8,7 @@ import click
 
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.evaluation.candidates import FAMILIES, candidate
+from tutelage.evaluation.comparing import summary
 from tutelage.project import Project, newest_artefact
 
 
@@ -61,17 +62,7 @@ def _labels(project: Project) -> list[dict[str, Any]]:
 
 
 def _runs(project: Project) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": r.id,
-            "verb": r.verb,
-            "candidate": r.candidate,
-            "status": r.status,
-            "started": r.started,
-            "seconds": r.seconds,
-        }
-        for r in project.store.runs.read()
-    ]
+    return [summary(project, run) for run in project.store.runs.read()]
 
 
 def _families(_project: Project) -> list[dict[str, Any]]:

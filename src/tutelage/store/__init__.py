@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tutelage.store.batches import BatchTable, Submitted
+from tutelage.store.curves import CurveTable, Point
 from tutelage.store.database import Database, now, open_database
 from tutelage.store.examples import ExampleTable
 from tutelage.store.labels import LabelTable, Origin, origin
@@ -23,6 +24,7 @@ class Store:
         self.predictions = PredictionTable(database)
         self.measurements = MeasurementTable(database)
         self.runs = RunTable(database)
+        self.curves = CurveTable(database)
         self.prompts = PromptTable(database)
         self.spend = SpendTable(database)
         self.batches = BatchTable(database, self.predictions, self.labels)
@@ -36,4 +38,4 @@ def open_store(where: str | Path) -> Store:
     return Store(open_database(where))
 
 
-__all__ = ["Origin", "Prompt", "Run", "Store", "Submitted", "now", "open_store", "origin"]
+__all__ = ["Origin", "Point", "Prompt", "Run", "Store", "Submitted", "now", "open_store", "origin"]

@@ -125,6 +125,15 @@ batches = Table(
     Index("batches_stage", "stage"),
 )
 
+curves = Table(
+    "curves",
+    metadata,
+    Column("run", String(40), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
 batch_examples = Table(
     "batch_examples",
     metadata,
@@ -159,6 +168,11 @@ def _fourth(connection: Connection) -> None:
     _add_texts(connection, "labels", "distribution")
 
 
+def _fifth(connection: Connection) -> None:
+    """Runs keep what they told on the way: loss, dev score, speed."""
+    metadata.create_all(connection)
+
+
 def _add_texts(connection: Connection, table: str, *names: str) -> None:
     present = {column["name"] for column in inspect(connection).get_columns(table)}
     for name in names:
@@ -166,7 +180,7 @@ def _add_texts(connection: Connection, table: str, *names: str) -> None:
             connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} TEXT"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth]
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

@@ -20,9 +20,12 @@ def licence_of_base(project: Project, settings: Any) -> dict[str, Any]:
     base = getattr(settings, "base", None)
     if not isinstance(base, str):
         return {}
-    found = registry.load(FIND)(base, project.path)
-    facts = {"base": base, "licence": found.licence, "use": project.file.use}
-    warning = registry.load(CHECK)(base, found.licence, project.file.use)
+    own = getattr(settings, "licence_of", None)  # of a base that is no transformer
+    licence = own(project.path) if own else registry.load(FIND)(base, project.path).licence
+    if licence is None:
+        return {}
+    facts = {"base": base, "licence": licence, "use": project.file.use}
+    warning = registry.load(CHECK)(base, licence, project.file.use)
     return {"licence": facts | ({"warning": warning} if warning else {})}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -20,6 +21,8 @@ from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.students.cards import doubts, overridden
 from tutelage.students.licence import check_again, licence_of_base
+from tutelage.tracking.base import Begun
+from tutelage.tracking.run import Tracked, flat
 from tutelage.types import Labelled, digest
 
 KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
@@ -106,11 +109,13 @@ def _fit(
         work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
     except OSError as error:
         raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
-    project.store.runs.put(Run(run_id, "train", name, "running", started, None, card))
-    status, facts = "failed", dict(card)
+    tracked = Tracked(project.store, project.file.tracking, project.folder, _begun(project, run_id, card))
+    process = {"process": [platform.node(), os.getpid()]}
+    project.store.runs.put(Run(run_id, "train", name, "running", started, None, {**card, **process}))
+    status, facts, folder = "failed", dict(card), None
     checkpoints = _checkpoints(project, card)
     try:
-        context = FitContext(work, project.path, progress, settings.seed, name, project, checkpoints)
+        context = FitContext(work, project.path, tracked.progress(progress), settings.seed, name, project, checkpoints)
         fitted = student(project.task, settings)
         facts |= {"fit": fitted.fit(*data, context)}
         result = work / "result"
@@ -124,10 +129,26 @@ def _fit(
         raise StoreError(
             f"{name!r} could not be saved in {work}: {error.strerror or error}. Free space or permissions."
         ) from error
+    except KeyboardInterrupt:
+        status = "killed"
+        raise
     finally:
+        seconds = time.perf_counter() - begun
         shutil.rmtree(work, ignore_errors=True)
-        project.store.runs.put(Run(run_id, "train", name, status, started, time.perf_counter() - begun, facts))
+        tracked.end(status, {name: facts[name] for name in ("fit", "seconds") if name in facts}, folder)
+        project.store.runs.put(Run(run_id, "train", name, status, started, seconds, facts))
     return TrainReport(name, folder, False, facts["seconds"], facts)
+
+
+def _begun(project: Project, run_id: str, card: Mapping[str, Any]) -> Begun:
+    """The run as trackers are told of it."""
+    name, family = str(card["candidate"]), str(card["family"])
+    deciding = {key: card[key] for key in ("settings", "data_fingerprint") if key in card}
+    counts = {f"{split}.n": card[split]["n"] for split in ("train", "dev")}
+    tags = {"task": project.task.name, "output": project.task.output, "candidate": name, "family": family}
+    if "licence" in card:
+        tags["base_licence"] = card["licence"]["licence"]
+    return Begun(run_id, f"{project.task.name} {name}", flat(deciding) | counts, tags)
 
 
 def _checkpoints(project: Project, card: Mapping[str, Any]) -> Path:

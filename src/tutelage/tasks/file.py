@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from tutelage.errors import TaskFileError
 from tutelage.tasks import OUTPUTS, Task
@@ -63,6 +64,28 @@ class Hardware(_Strict):
     source: str | None = None
 
 
+class Tracking(_Strict):
+    """Where runs are logged besides the project's own store. Secrets come from the environment alone.
+
+    `experiment` is MLflow's experiment or Weights & Biases' project; without `artefacts` the card alone is sent of a student.
+    """
+
+    to: str
+    uri: str | None = None
+    experiment: str | None = None
+    artefacts: bool = True
+
+    @field_validator("uri")
+    @classmethod
+    def _without_secrets(cls, uri: str | None) -> str | None:
+        if uri and urlsplit(uri).password:
+            raise TaskFileError(
+                "[tracking] uri holds a password, and secrets come from the environment alone. Leave uri out and set "
+                "MLFLOW_TRACKING_URI, or take the password out and set MLFLOW_TRACKING_USERNAME and _PASSWORD."
+            )
+        return uri
+
+
 class TaskFile(_Strict):
     """The contents of task.toml."""
 
@@ -89,6 +112,7 @@ class TaskFile(_Strict):
     prices: dict[str, Price] = {}
     limits: dict[str, EndpointLimit] = {}
     hardware: Hardware = Hardware()
+    tracking: Tracking | None = None
 
     def task(self) -> Task:
         """The task described. Raises TaskFileError, or UnknownName for an output kind or metric that does not exist."""
@@ -170,6 +194,7 @@ def _known(kind: type[Any], place: tuple[int | str, ...]) -> list[str]:
         "prices": Price,
         "limits": EndpointLimit,
         "hardware": Hardware,
+        "tracking": Tracking,
     }
     model = nested.get(str(place[0]), kind) if place else kind
     return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
