@@ -95,7 +95,9 @@ def test_a_pipeline_is_a_base(tmp_path: Path) -> None:
     ]
     student = SpacyStudent(MOOD, SpacySettings(base=name, steps=30))
     facts = student.fit(train, [], context(tmp_path / "fit"))
-    assert facts["base"]["licence"] == "MIT" and facts["labels_without_examples"] == ["other"]
+    assert student.settings.licence_of(Path) == facts["base"]["licence"] == "MIT"
+    assert SpacySettings().licence_of(Path) is None
+    assert facts["labels_without_examples"] == ["other"]
     assert [p.value for p in student.predict_batch([{"text": "we sang"}, {"text": "we wept"}])] == ["glad", "sad"]
 
 

@@ -60,6 +60,11 @@ class SpacySettings:
     """spaCy computes on one thread, whatever is set."""
     seed: int = 0
 
+    def licence_of(self, path: Callable[[str], Path]) -> str | None:
+        """The licence of the pipeline to start from, None of a blank one. Raises TrainingError where there is none."""
+        start = _open(self.base, path)
+        return str(start.meta.get("license") or "not stated") if "source" in start.meta else None
+
 
 class SpacyStudent(Student):
     """See the module's text."""
@@ -73,7 +78,7 @@ class SpacyStudent(Student):
         if len(train) < 2:
             raise TrainingError(f"'spacy' needs at least 2 labelled examples in train, found {len(train)}. Add more.")
         learned, chosen, origin = hold_out(train, dev, context.seed, kind_of(train))
-        start = _open(self.settings.base, context)
+        start = _open(self.settings.base, context.path)
         facts: dict[str, Any] = {"base": _facts(start), "chosen_on": origin}
         labels: list[str] = []
         merge: Merge = "none"
@@ -182,13 +187,13 @@ class SpacyStudent(Student):
         return {"dev_accuracy": round(float(np.mean(right)), 4)}
 
 
-def _open(base: str, context: FitContext) -> Language:
+def _open(base: str, path: Callable[[str], Path]) -> Language:
     """The pipeline to start from. Raises TrainingError where there is none."""
     try:
         if base.startswith("blank:"):
             return spacy.blank(base.removeprefix("blank:"))
         with quiet():
-            pipeline = spacy.load(_source(base, context))
+            pipeline = spacy.load(_source(base, path))
     except (OSError, ImportError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
@@ -199,24 +204,21 @@ def _open(base: str, context: FitContext) -> Language:
             f"base = {base!r} has no component 'tok2vec' to train on (it has {', '.join(pipeline.pipe_names)}). "
             "Choose a small or middle pipeline of spaCy, or set base = 'blank:en'."
         )
-    pipeline.meta["source"] = _source(base, context)
+    pipeline.meta["source"] = _source(base, path)
     return pipeline
 
 
-def _source(base: str, context: FitContext) -> str:
-    path = context.path(base)
-    return str(path.resolve()) if path.is_dir() else base
+def _source(base: str, path: Callable[[str], Path]) -> str:
+    folder = path(base)
+    return str(folder.resolve()) if folder.is_dir() else base
 
 
 def _facts(start: Language) -> dict[str, Any]:
     """What the card says of the base."""
     if "source" not in start.meta:
         return {"name": f"blank:{start.lang}", "licence": "none needed"}
-    return {
-        "name": f"{start.meta['lang']}_{start.meta['name']}",
-        "version": start.meta["version"],
-        "licence": start.meta.get("license") or "not stated",
-    }
+    licence = start.meta.get("license") or "not stated"
+    return {"name": f"{start.lang}_{start.meta['name']}", "version": start.meta["version"], "licence": licence}
 
 
 def _steps(effort: str, words: int) -> int:
