@@ -76,6 +76,7 @@ class Labelled:
     value: Value
     source: str
     distribution: Mapping[str, float] = field(default_factory=dict)
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

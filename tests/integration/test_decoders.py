@@ -33,6 +33,7 @@ from tutelage.students.finetune.gguf_file import from_file
 from tutelage.students.finetune.memory import Batching
 from tutelage.students.finetune.teaching import last_checkpoint
 from tutelage.students.soft_prompt import SoftPromptSettings, SoftPromptStudent
+from tutelage.tasks.reasoning import noted
 from tutelage.types import Labelled
 
 CPU = torch.device("cpu")
@@ -94,6 +95,29 @@ def test_the_instructions_may_stay_in_the_prompt(base: Path, tmp_path: Path) -> 
     assert student.answerer is not None
     before = student.answerer.tokenizer.decode(list(student.answerer.prompt.before), skip_special_tokens=False)
     assert before.startswith("<|system|>Which mood has the day?") and '"sad"' in before
+
+
+def test_a_teachers_reasoning_is_a_second_thing_to_learn(base: Path, tmp_path: Path) -> None:
+    """It is learnt behind another word, asked for by nobody, and dropped where the label has none."""
+    rows = [replace(one, note=noted("1 repair", f"it says {one.value}")) for one in examples("label")]
+    settings = CausalSettings(str(base), rationale=0.5, **LEARNING)  # type: ignore[arg-type]
+    student = CausalStudent(TASKS["label"], settings)
+    assert fitted(student, [replace(rows[0], note="1 repair"), *rows[1:]], tmp_path / "w")["rationales"] == 15
+    asked = [one.example.input for one in rows]
+    found = student.predict_batch(asked)
+    assert sum(one.value == row.value for one, row in zip(found, rows, strict=True)) >= 17
+    assert student.answerer is not None
+    tokenizer, prompt = student.answerer.tokenizer, student.answerer.prompt
+    assert tokenizer.decode(list(prompt.before)).endswith("answer: ")
+    explain = tokenizer.encode(f"explain: {asked[0]['text']}", add_special_tokens=False).ids
+    user = prompt.before[:1]
+    told = student.answerer.llama.write([*user, *explain, *prompt.after], most=20)
+    assert told.text.startswith("it says")
+    bare = CausalStudent(TASKS["label"], settings)
+    with pytest.raises(
+        TrainingError, match=r"rationale = 0\.5: none of 16 labels has a reasoning\. Label with a teacher"
+    ):
+        fitted(bare, examples("label"), tmp_path / "bare")
 
 
 def test_a_gguf_base_keeps_what_was_not_trained(base: Path, tmp_path: Path) -> None:

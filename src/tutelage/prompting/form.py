@@ -21,6 +21,15 @@ from tutelage.types import Value
 CONFIDENCE = "confidence"
 """The property in which a model is asked to say how sure it is."""
 
+REASONING = "reasoning"
+"""The property in which a model is asked to think, before it answers."""
+
+_THOUGHT = {
+    "type": "string",
+    "maxLength": 800,
+    "description": "what in the text leads to the answer, in one to three sentences",
+}
+
 _PERCENT = {
     "type": "integer",
     "minimum": 0,
@@ -34,6 +43,7 @@ class Read(NamedTuple):
 
     value: Value
     verbalised: float | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class Form:
     structured: Structured = "schema"
     pattern: str | None = None
     verbalised: bool = False
+    reasoning: bool = False
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -56,12 +67,18 @@ class Form:
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the answer; where a model is to say how sure it is, it does so after the answer."""
+        """JSON Schema of the answer; a model that is to reason does so before it, and says how sure it is after it."""
         schema = self.task.schema()
-        if not self.verbalised:
+        if not self.asked:
             return schema
-        asked = {"properties": schema["properties"] | {CONFIDENCE: _PERCENT}}
-        return schema | asked | {"required": [*schema.get("required", schema["properties"]), CONFIDENCE]}
+        first, last = {REASONING: _THOUGHT} if self.reasoning else {}, {CONFIDENCE: _PERCENT} if self.verbalised else {}
+        asked = {"properties": first | schema["properties"] | last}
+        return schema | asked | {"required": [*first, *schema.get("required", schema["properties"]), *last]}
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The properties that a model is asked for beside the answer."""
+        return (*((REASONING,) if self.reasoning else ()), *((CONFIDENCE,) if self.verbalised else ()))
 
     @cached_property
     def choices(self) -> tuple[str, ...]:
@@ -84,16 +101,18 @@ class Form:
 
     def read(self, text: str) -> Read:
         """The value in an answer. Raises AnswerError that says what does not fit."""
-        if not self.verbalised:
+        if not self.asked:
             value = self.task.parse(text)
             if self.pattern is not None and not re.fullmatch(self.pattern, str(value)):
                 raise AnswerError(f"{short(value)} does not match {self.pattern!r}.")
             return Read(value)
         answer = read_json(text)
-        if not isinstance(answer, dict) or CONFIDENCE not in answer:
+        if not isinstance(answer, dict) or not set(self.asked) & set(answer):
             return Read(self.task.parse(text))
-        sure = _share(answer.pop(CONFIDENCE))
-        return Read(self.task.parse(json.dumps(answer, ensure_ascii=False)), sure)
+        sure = _share(answer.pop(CONFIDENCE, None)) if self.verbalised else None
+        thought = answer.pop(REASONING, None) if self.reasoning else None
+        value = self.task.parse(json.dumps(answer, ensure_ascii=False))
+        return Read(value, sure, thought if isinstance(thought, str) else None)
 
     def repair(self, problem: str) -> str:
         """Asks again after an answer that does not fit."""
@@ -134,10 +153,15 @@ class Form:
                 re.compile(self.pattern)
             except re.error as error:
                 return f"pattern = {self.pattern!r} is not a regular expression: {error}. Mend it."
-        if self.verbalised and structured in ("choice", "regex", "none"):
-            return f'verbalised = true needs an answer in JSON, which structured = {structured!r} is not. Use "schema".'
-        if self.verbalised and CONFIDENCE in self.task.schema()["properties"]:
-            return f"verbalised = true needs the name {CONFIDENCE!r}, which the answer has already. Rename that field."
+        for setting, name in (("verbalised", CONFIDENCE), ("reasoning", REASONING)):
+            if name not in self.asked:
+                continue
+            if structured in ("choice", "regex", "none"):
+                return (
+                    f'{setting} = true needs an answer in JSON, which structured = {structured!r} is not. Use "schema".'
+                )
+            if name in self.task.schema()["properties"]:
+                return f"{setting} = true needs the name {name!r}, which the answer has already. Rename that field."
         return None
 
 
@@ -145,7 +169,7 @@ def form_of(task: Task, settings: PromptedSettings) -> Form:
     """The form that a candidate's settings ask for. Raises UsageError as `Form`."""
     if settings.confidence == "verbalised" and not settings.verbalised:
         raise UsageError('confidence = "verbalised" needs verbalised = true. Set it, or choose "mean_probability".')
-    return Form(task, settings.structured, settings.pattern, settings.verbalised)
+    return Form(task, settings.structured, settings.pattern, settings.verbalised, settings.reasoning)
 
 
 def answer_format(task: Task, schema: Mapping[str, Any] | None = None) -> str:

@@ -15,7 +15,7 @@ from tutelage.errors import DataError, ModelError
 from tutelage.models.chat import ChatModel, Message, Params, PerLoop, Reply
 from tutelage.models.prices import cost, estimated_prompt_tokens, estimated_tokens
 from tutelage.prompting.asking import Answer, Asker, Talk
-from tutelage.prompting.form import CONFIDENCE, form_of
+from tutelage.prompting.form import form_of
 from tutelage.prompting.selectors import Selector
 from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.prompting.settings import PromptedSettings
@@ -23,6 +23,7 @@ from tutelage.prompting.template import Template
 from tutelage.tasks import Task
 from tutelage.tasks.confidence import confidence
 from tutelage.tasks.file import Price
+from tutelage.tasks.reasoning import noted
 from tutelage.types import Input, OneByOne, Prediction, Usage, digest
 
 PROMPTS_KEPT = 256
@@ -111,7 +112,7 @@ class Prompted:
         self._slots = PerLoop(lambda: asyncio.Semaphore(self.concurrency))
         self.params = self.form.params(self.settings)
         self._asker = Asker(model, self.form, self.settings.repairs, self.settings.context or model.limits.context)
-        self._names = frozenset(self.form.schema["properties"]) - {CONFIDENCE if self.settings.verbalised else ""}
+        self._names = frozenset(self.form.schema["properties"]) - set(self.form.asked)
         self._prompts: OrderedDict[tuple[str, ...], list[Message]] = OrderedDict()
 
     @property
@@ -239,7 +240,8 @@ class Prompted:
         """The prediction of a conversation that has ended."""
         if talk.answer is None:
             return self._failed(talk.problem or "", usages, seconds)
-        return self._prediction(talk.answer, usages, note=_note(tries_before, talk, talk.answer.settled.note))
+        note = noted(_note(tries_before, talk, talk.answer.settled.note), talk.answer.read.reasoning)
+        return self._prediction(talk.answer, usages, note)
 
     def _prediction(self, answer: Answer, usages: Sequence[Usage], note: str | None) -> Prediction:
         value, said = answer.settled.value, answer.read.verbalised

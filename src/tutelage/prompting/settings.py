@@ -59,6 +59,7 @@ class PromptedSettings:
     logprobs: bool = True
     top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
     verbalised: bool = False
+    reasoning: bool = False
     confidence: Signal = "mean_probability"
 
     @property
@@ -90,7 +91,9 @@ class PromptedSettings:
         }
 
 
-_SHAPING = frozenset({"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tries", "verbalised", "top_logprobs"})
+_SHAPING = frozenset(
+    {"pattern", "top_p", "top_k", "min_p", "stop", "seed", "tries", "verbalised", "reasoning", "top_logprobs"}
+)
 """Settings that change answers, besides those that every version counts (see `prompt_version`) and the prompt itself."""
 
 _FROM_THE_FIRST = frozenset(

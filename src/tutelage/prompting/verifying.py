@@ -59,6 +59,7 @@ def build_verifier(name: str, settings: PromptedSettings, project: Project, mode
         tries=1,
         logprobs=True,
         verbalised=False,
+        reasoning=False,
         confidence=own.confidence,
     )
     price = project.price(settings.provider, settings.base_url, settings.model)

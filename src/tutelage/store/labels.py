@@ -74,7 +74,7 @@ class LabelTable:
         """The examples of `split` that have a label of that origin (and source), each with the label in force."""
         e, l = schema.examples, schema.labels
         query = (
-            select(e, l.c.value, l.c.source, l.c.distribution)
+            select(e, l.c.value, l.c.source, l.c.distribution, l.c.note)
             .join(l, l.c.example_id == e.c.id)
             .where(e.c.split == split)
         )
@@ -91,7 +91,7 @@ class LabelTable:
                     yield current
                 if not same or current is None or _rank(row.source) >= _rank(current.source):
                     soft = json.loads(row.distribution) if row.distribution else {}
-                    current = Labelled(example_of(row), json.loads(row.value), row.source, soft)
+                    current = Labelled(example_of(row), json.loads(row.value), row.source, soft, row.note)
         if current:
             yield current
 

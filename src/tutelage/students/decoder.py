@@ -95,9 +95,10 @@ class DecoderStudent(Student):
         learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: json.dumps(one.value))
         fit_decoder = registry.load(FIT, self.family)
         lesson = self._lesson(learned, chosen)
+        explained = sum(pair.explains for pair in lesson.train)
         facts, llama = fit_decoder(lesson, self.settings, context, context.folder / "served")
         self.answerer = Causal(self.task, llama)
-        return {**facts, "chosen_on": origin}
+        return {**facts, "chosen_on": origin, **({"rationales": explained} if explained else {})}
 
     def save(self, folder: Any) -> None:
         if self.answerer is None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tutelage.errors import ModelError
+from tutelage.labels.teach import label_of
 from tutelage.models.chat import Limits, ModelSettings, NoAnswer, Reply, Token
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.models.openai import OpenAIChat
@@ -20,6 +21,7 @@ from tutelage.prompting.selectors.fixed import FixedShots
 from tutelage.tasks import Task
 from tutelage.tasks.file import Price
 from tutelage.tasks.label import LabelTask
+from tutelage.tasks.reasoning import reasoning_in
 from tutelage.tasks.record import RecordTask
 from tutelage.tasks.text import TextTask
 from tutelage.types import Example, Input, Labelled, Prediction, Usage
@@ -218,3 +220,13 @@ def test_sampling_settings_and_templates_change_the_version_and_pace_does_not() 
     ]
     assert len({version(), *(version(**one) for one in changed)}) == len(changed) + 1
     assert version() == version(context=2048, threads=2, confidence="min_probability", logprobs=False)
+
+
+def test_the_reasoning_before_an_answer_is_noted_and_no_part_of_its_confidence() -> None:
+    said = '{"reasoning": "An owl met a finch.", "label": "happy"}'
+    prediction, model = ask(["cross", said], reasoning=True)
+    assert (prediction.value, prediction.note) == ("happy", "1 repair; reasoning: An owl met a finch.")
+    assert model.calls[0].params.schema is not None
+    assert list(model.calls[0].params.schema["properties"]) == ["reasoning", "label"]
+    label = label_of("1", prediction, "teacher:scripted@1")
+    assert label is not None and reasoning_in(label.note) == "An owl met a finch."

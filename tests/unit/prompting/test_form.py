@@ -96,6 +96,8 @@ def test_sampling_settings_reach_the_model() -> None:
         (TEXT, {"structured": "regex", "pattern": "("}, "is not a regular expression: missing )"),
         (LABEL, {"structured": "choice", "verbalised": True}, "verbalised = true needs an answer in JSON"),
         (LABEL, {"structured": "none", "verbalised": True}, "verbalised = true needs an answer in JSON"),
+        (LABEL, {"structured": "choice", "reasoning": True}, "reasoning = true needs an answer in JSON"),
+        (StringsTask("reasoning", ("text",), ""), {"reasoning": True}, "which the answer has already"),
         (StringsTask("confidence", ("text",), ""), {"verbalised": True}, "which the answer has already"),
         (LABEL, {"confidence": "verbalised"}, "needs verbalised = true"),
     ],
@@ -119,11 +121,21 @@ def test_a_model_is_asked_how_sure_it_is_after_the_answer() -> None:
     + [(word, None) for word in ("null", "true", "-1", "[]")],
 )
 def test_how_sure_a_model_says_it_is_is_read_in_the_forms_that_models_write(said: str, share: float | None) -> None:
-    assert Form(LABEL, verbalised=True).read(f'{{"label": "happy", "confidence": {said}}}') == ("happy", share)
+    assert Form(LABEL, verbalised=True).read(f'{{"label": "happy", "confidence": {said}}}')[:2] == ("happy", share)
 
 
 def test_an_answer_without_a_confidence_is_still_an_answer() -> None:
     form = Form(LABEL, verbalised=True)
-    assert form.read("happy") == ("happy", None) == form.read('{"label": "happy"}')
+    assert form.read("happy")[:2] == ("happy", None) == form.read('{"label": "happy"}')[:2]
     with pytest.raises(AnswerError):
         form.read('{"label": "angry", "confidence": 3}')
+
+
+def test_reasoning_comes_before_the_answer_and_is_read_apart_from_it() -> None:
+    form = Form(LABEL, verbalised=True, reasoning=True)
+    assert list(form.schema["properties"]) == form.schema["required"] == ["reasoning", "label", "confidence"]
+    assert "reasoning: what in the text leads to the answer" in form.text
+    read = form.read('{"reasoning": "It rains.", "label": "very sad", "confidence": 90}')
+    assert (read.value, read.verbalised, read.reasoning) == ("very sad", 0.9, "It rains.")
+    assert form.read('{"label": "happy", "confidence": 5}').reasoning is None
+    assert form.read("happy").value == "happy"

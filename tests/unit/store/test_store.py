@@ -55,6 +55,14 @@ def values(store: Store, split: Split = "train", **whose: str) -> list[tuple[obj
     return [(one.value, one.source) for one in store.labels.read(split, **whose)]  # type: ignore[arg-type]
 
 
+def test_the_note_of_the_label_in_force_is_read_with_it(store: Store) -> None:
+    store.examples.add([example(1)])
+    store.labels.add([Label(example(1).id, "t1", "teacher:m@1", note="reasoning: so it is")])
+    assert [one.note for one in store.labels.read("train")] == ["reasoning: so it is"]
+    store.labels.add([Label(example(1).id, "h", "human:ada")])
+    assert [one.note for one in store.labels.read("train")] == [None]
+
+
 def test_a_person_wins_then_an_import_then_the_newest(store: Store) -> None:
     one, two = example(1), example(2)
     store.examples.add([one, two, example(3), example(4, "test")])
