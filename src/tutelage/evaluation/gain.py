@@ -79,11 +79,7 @@ def gain(
     real = [e for e in everything if not e.example.synthetic]
     written = len(everything) - len(real)
     if not written:
-        kept = sum(project.store.examples.written().values())
-        remedy = "Run: tutelage label" if kept else "Run: tutelage synthesize, then tutelage label"
-        raise DataError(
-            f"{one.name!r} learns from none of the {kept} synthetic examples: none has a label for it. {remedy}"
-        )
+        raise DataError(f"{one.name!r} learns from no synthetic example. {_remedy(project, one)}")
     if not real:
         raise DataError(f"{one.name!r} has no real labelled example to learn from without the synthetic ones.")
     before = _points(project, one, real, examples, (0, repeats), progress)
@@ -116,6 +112,17 @@ def gain(
         estimate(Mean(np.array(agreed)), len(agreed)) if agreed else None,
         len(agreed),
     )
+
+
+def _remedy(project: Project, one: Candidate) -> str:
+    if not one.synthetic:
+        return 'Its table in task.toml says synthetic = "leave".'
+    kept = sum(project.store.examples.written().values())
+    if not kept:
+        return "There is none. Run: tutelage synthesize, then tutelage label"
+    if one.settings.labels == "gold":
+        return f'It learns from gold alone, and {kept} synthetic examples can have the teacher\'s labels. Set labels = "any".'
+    return f"None of the {kept} has a label. Run: tutelage label"
 
 
 def writing_cost(project: Project) -> Paid:

@@ -111,7 +111,7 @@ def test_from_writing_to_the_gain(project: Path, server: FakeOpenAI, capsys: pyt
     assert run("synthesize", "-C", project, "--n", 20) == 0
     assert "0 new inputs in train, 20 of 20" in capsys.readouterr().out and len(server.asked) == paid
     assert run("synthesize", "-C", project, "--gain", "linear") == 1
-    assert "learns from none of the 20 synthetic examples" in capsys.readouterr().err
+    assert "None of the 20 has a label. Run: tutelage label" in capsys.readouterr().err
 
     assert run("label", "-C", project, "--json") == 0
     labelled = last_json(capsys)
@@ -132,6 +132,8 @@ def test_from_writing_to_the_gain(project: Path, server: FakeOpenAI, capsys: pyt
         "writers": {report["writer"]: 20},
     }
 
+    assert run("synthesize", "-C", project, "--gain", "bare") == 1
+    assert 'says synthetic = "leave"' in capsys.readouterr().err
     assert run("synthesize", "-C", project, "--gain", "linear", "--repeats", 2) == 0
     told = capsys.readouterr().out
     assert "12 real examples" in told and "20 synthetic ones" in told and "gain per dollar" in told

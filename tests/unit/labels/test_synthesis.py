@@ -358,3 +358,27 @@ def test_near_duplicates_are_found_among_many_and_others_are_not() -> None:
     index.add("How do I activate my new card?")
     assert index.near("how do i activate my  new card") and index.near("So how do I activate my new card?")
     assert not index.near("Where do I activate the card that came today?") and not index.near("")
+
+
+def test_of_several_labels_the_one_asked_for_must_be_among_the_teachers(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(TASK.replace('output = "label"', 'output = "labels"'))
+    project = open_project(tmp_path)
+    examples = [example(text, "train") for text in TRAIN]
+    project.store.examples.add(examples)
+    project.store.labels.add([Label(one.id, ["happy", "sad"], "import") for one in examples])
+    write(project, script([inputs(*FRESH[:2]), inputs(*FRESH[2:4])]), 4, "label")
+    one, two, three, four = synthetic(project)
+    asked = intended(project)
+    assert [asked[each.id] for each in (one, two, three, four)] == [["happy"], ["happy"], ["sad"], ["sad"]]
+    said: dict[str, list[str]] = {one.id: ["happy", "sad"], two.id: ["sad"], three.id: ["sad"], four.id: []}
+    project.store.labels.add([Label(id, values, "teacher:big@1") for id, values in said.items()])
+    assert agreement(project) == [True, False, True, False]
+
+
+def test_strings_have_no_label_to_ask_for(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text('name = "names"\noutput = "strings"\ngrounded = true\n')
+    project = open_project(tmp_path)
+    project.store.examples.add([example(text, "train") for text in TRAIN])
+    assert write(project, script([inputs(*FRESH[:2])]), 2, "seeds").problem is None
+    assert write(project, script([inputs(*FRESH[2:4])]), 2, "paraphrase").problem is None
+    assert len(synthetic(project)) == 4 and intended(project) == {}
