@@ -67,6 +67,7 @@ def test_lora_learns_what_the_words_say(taught: tuple[CausalStudent, dict[str, A
     ]
     assert sum(right) >= 18
     losses = list(facts["dev_losses"].values())
+    assert facts["base"]["parameters"] < 40_000 < facts["base"]["parameters"] + facts["trained_parameters"]
     assert losses[-1] < losses[0] / 2
     assert facts["served_difference"] < 0.05
 

@@ -47,7 +47,7 @@ def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path
     with reproducible(settings.seed, settings.threads):
         decoder = load_decoder(settings.base, context.path, getattr(settings, "bits", 16), device)
         blueprint = decoder.blueprint()  # before anything is trained that could not be served
-        entries = decoder.entries
+        entries, parameters = decoder.entries, _count(decoder.model, trained=False)
         virtual = list(range(entries, entries + lesson.virtual))
         form = _form(decoder, lesson, virtual)
         model = _adapted(decoder, lesson, settings)
@@ -65,7 +65,7 @@ def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path
         decoder.tokenizer.save(str(folder / TOKENIZER))
     llama = Llama(folder, prompt, settings.threads)
     facts = {
-        "base": {"name": settings.base, "licence": decoder.licence, "parameters": _count(model, trained=False)},
+        "base": {"name": settings.base, "licence": decoder.licence, "parameters": parameters},
         "trained_parameters": _count(model, trained=True),
         "plan": {**asdict(chosen), "device": str(device)},
         **history,
@@ -143,7 +143,7 @@ def _schedule(settings: Any, decoder: Decoder, taught: Taught, device: torch.dev
         config.vocab_size,
         max(len(one.prompt) + len(one.answer) for one in (*taught.train, *taught.dev)),
         max(len(one.answer) for one in (*taught.train, *taught.dev)),
-        {4: 0.55, 8: 1.0}.get(decoder.bits, 4.0 if device.type == "cpu" else 2.0),
+        {4: 0.55, 8: 1.0}.get(decoder.bits, 2.0 if half and device.type == "cuda" else 4.0),
         2.0 if half else 4.0,
     )
     size = settings.batch_size or (8 if n < 1000 else 16)

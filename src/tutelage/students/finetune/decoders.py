@@ -19,6 +19,7 @@ from tutelage.embeddings.export import quiet
 from tutelage.embeddings.runtime import Array
 from tutelage.errors import TrainingError
 from tutelage.students.finetune.gguf_file import Blueprint, Weight, from_file, from_model
+from tutelage.students.finetune.loop import bf16_pays
 
 SLOT = "<<THE TEXT>>"
 """Where the text stands while a chat template is taken apart."""
@@ -109,7 +110,8 @@ def load_decoder(base: str, path: Callable[[str], Path], bits: int, device: torc
     """
     place, licence = find_base(base, path)
     file = _gguf_of(Path(place))
-    options: dict[str, Any] = {"dtype": torch.float32 if device.type == "cpu" else torch.bfloat16}
+    half = device.type == "cuda" and bf16_pays(device)
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if half else torch.float32}
     if bits < 16:
         options["quantization_config"] = _few_bits(bits, device)
         options["device_map"] = {"": device}
