@@ -70,6 +70,17 @@ def test_points_far_from_any_law_are_refused() -> None:
     assert found.gain() is None and "from the curve" in str(found.refusal)
 
 
+def test_a_slow_start_is_left_out_and_said() -> None:
+    def late(n: float) -> float:
+        return 0.1 if n < 60 else 0.2 if n < 120 else float(TRUE(np.array([n]))[0])
+
+    found = fitted(simulated(late, sizes=(50, 100, 200, 400, 800, 1600, 3200), noise=0.002))
+    assert found.refusal is None and found.first == 200 and found.largest == 3200
+    gain = found.gain()
+    truth = float(np.diff(TRUE(np.array([3200.0, 6400.0])))[0])
+    assert gain is not None and gain.low < truth < gain.high
+
+
 def test_a_leap_that_the_smaller_sizes_do_not_foretell_is_refused() -> None:
     leap = dict(zip(SIZES, (0.50, 0.505, 0.51, 0.515, 0.52, 0.56), strict=True))
     found = fitted(simulated(lambda n: leap[int(n)], noise=0.0005))

@@ -72,6 +72,7 @@ class Curve:
     def json(self) -> dict[str, Any]:
         law = self.fit and {
             **self.fit.law._asdict(),
+            "from": self.fit.first,
             "distance": self.fit.distance,
             "foretold": self.fit.foretold,
             "refusal": self.fit.refusal,

@@ -87,7 +87,7 @@ def _line(one: Curve) -> list[dict[str, Any]]:
     """The fitted law over what was measured, and beyond it where it may be trusted."""
     if one.fit is None:
         return []
-    first, last = one.sizes[0].size, one.fit.largest
+    first, last = one.fit.first, one.fit.largest
     parts = [("measured", first, last)] + ([] if one.fit.refusal else [("ahead", last, last * AHEAD)])
     rows = []
     for part, begin, end in parts:

@@ -38,12 +38,16 @@ class Law(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """A law with those of the resamples. `distance` is the root mean square of the points' distances from it; `refusal` says
-    why it must not be trusted beyond what was measured, or None. `foretold` is what the other sizes foretold for the
-    largest, minus what it was; None where there are too few of them."""
+    """A law with those of the resamples, fitted to the sizes from `first` to `largest`.
+
+    `distance` is the root mean square of the points' distances from it; `refusal` says why it must not be trusted beyond
+    what was measured, or None. `foretold` is what the other sizes foretold for the largest, minus what it was; None where
+    there are too few of them.
+    """
 
     law: Law
     laws: Sequence[Law]
+    first: int
     largest: int
     distance: float
     foretold: Estimate | None
@@ -111,18 +115,36 @@ def near_laws(sizes: Floats, values: Floats, errors: Floats) -> list[Law]:
 def fit(scores: Scores) -> tuple[Fit | None, Scores]:
     """The law of `scores`, and these with the noise of training, where the points' distances are all that is known of it.
 
-    None with fewer than three sizes.
+    Where the law is refused the smallest size is left out, and the next, as long as the rest can foretell the largest: with
+    fewer examples than classes a curve first rises faster and faster. None with fewer than three sizes.
     """
     if len(scores.sizes) < 3:
         return None, scores
+    found, noisier = _fit(scores)
+    kept = scores
+    while found.refusal and len(kept.sizes) > POINTS + 1:
+        kept = kept.without_first()
+        later, _ = _fit(kept)
+        if later.refusal is None:
+            return later, scores if scores.noise else scores.noisier(_freedom_noise(kept, later.law))
+    return found, noisier
+
+
+def _fit(scores: Scores) -> tuple[Fit, Scores]:
     law = fit_law(scores.sizes, scores.means, scores.errors)
     apart = law(scores.sizes) - scores.means
-    if not scores.noise and (freedom := len(apart) - 3) > 0:
-        scores = scores.noisier(float(np.sqrt((apart**2).sum() / freedom)))
+    if not scores.noise:
+        scores = scores.noisier(_freedom_noise(scores, law))
     laws = near_laws(scores.sizes, scores.draws.T, scores.errors)
     distance, foretold = float(np.sqrt(np.mean(apart**2))), _foretold(scores)
-    found = Fit(law, laws, int(scores.sizes[-1]), distance, foretold, _refusal(scores, distance, foretold))
-    return found, scores
+    ends = int(scores.sizes[0]), int(scores.sizes[-1])
+    return Fit(law, laws, *ends, distance, foretold, _refusal(scores, distance, foretold)), scores
+
+
+def _freedom_noise(scores: Scores, law: Law) -> float:
+    """The noise of training as far as the points' distances from the law show it; 0 where three points leave none."""
+    freedom = len(scores.sizes) - 3
+    return float(np.sqrt(((law(scores.sizes) - scores.means) ** 2).sum() / freedom)) if freedom > 0 else 0.0
 
 
 def _foretold(scores: Scores) -> Estimate | None:

@@ -44,6 +44,10 @@ class Scores:
             for m, l, h in zip(self.means, low, high, strict=True)
         ]
 
+    def without_first(self) -> Scores:
+        """The same without the smallest size."""
+        return Scores(self.sizes[1:], self.repeats[1:], self.means[1:], self.draws[1:], self.noise)
+
     def noisier(self, noise: float, seed: int = 0) -> Scores:
         """The same with a training noise of `noise`, where none was known."""
         draws = self.draws + _noise(noise, self.repeats, self.draws.shape[1], seed)

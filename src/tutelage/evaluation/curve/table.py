@@ -73,9 +73,9 @@ def _law(one: Curve) -> str:
     if one.fit is None:
         return "No curve is fitted: that takes at least three sizes."
     law = one.fit.law
-    told = (
-        f"Fitted: {law.a:.3f} - {law.b:.3g} n^-{law.c:.2f}, {one.fit.distance:.3f} from the points (root mean square)"
-    )
+    since = f" from {one.fit.first:,} examples on" if one.fit.first > one.sizes[0].size else ""
+    shown = f"{law.a:.3f} - {law.b:.3g} n^-{law.c:.2f}"
+    told = f"Fitted{since}: {shown}, {one.fit.distance:.3f} from the points (root mean square)"
     if one.fit.foretold:
         off = one.fit.foretold
         told += f"; from the smaller sizes the largest was foretold {off.value:+.3f} off ({off.low:+.3f} to {off.high:+.3f})"
