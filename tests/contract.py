@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.leaves import check_leaves
 from tutelage.errors import MissingPackage, TrainingError
+from tutelage.project import Project
 from tutelage.registry import Family
 from tutelage.students import FAMILIES
 from tutelage.students.base import FitContext, Student
@@ -50,6 +52,8 @@ class Case:
     """It writes its answers freely: one that cannot be read is failed, with an error."""
     checked: tuple[str, ...] = ()
     """The output kinds that are checked; all unless given."""
+    project: str | None = None
+    """Where it learns from a candidate "teacher": the maker in `tests.taught` of the project that has it."""
 
 
 TASKS: dict[str, Task] = {
@@ -65,6 +69,7 @@ CASES: dict[str, Case] = {
     "linear": Case(),
     "encoder": Case("make_base", QUICK),
     "spacy": Case(settings={"effort": "low", "steps": 20}, slow=True),
+    "white-box": Case(settings={**QUICK, "of": "teacher"}, slow=True, project="encoder_project"),
     "setfit": Case("make_base", {**QUICK, "pairs": 64}),
     "tagger": Case("make_base", QUICK),
     "multitask-tagger": Case("make_base", QUICK),
@@ -115,6 +120,11 @@ class Lesson:
             known = [[one.example.input["text"] for one in self.train]] if "texts" in takes else []
             (folder / "base").mkdir(parents=True)
             given["base"] = str(maker(folder / "base", *known))
+        self.project: Project | None = None
+        if case.project:
+            (folder / "project").mkdir(parents=True)
+            maker = getattr(importlib.import_module("tests.taught"), case.project)
+            self.project = maker(folder / "project", self.train)
         self.settings = family.settings(**given)
 
     def fit(
@@ -126,7 +136,7 @@ class Lesson:
         work = self.folder / f"work-{len(list(self.folder.glob('work-*')))}"
         work.mkdir(parents=True)
         student = self.kind(self.task, self.settings)
-        return student, student.fit(train, dev, FitContext(work, Path, progress))
+        return student, student.fit(train, dev, FitContext(work, Path, progress, project=self.project))
 
 
 def outputs() -> list[tuple[str, str]]:
@@ -159,6 +169,7 @@ def check_contract(lesson: Lesson) -> None:
     check_files(saved)
     again, _ = lesson.fit(lesson.train[:16], lesson.train[16:])
     assert again.predict_batch(asked) == found
+    check_leaves(loaded, lesson.task, lesson.settings, saved, [one for one in asked if one["text"]])
 
 
 def check_predictions(lesson: Lesson, found: Sequence[Prediction], n: int) -> None:

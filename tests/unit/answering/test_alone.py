@@ -143,12 +143,16 @@ def test_a_damaged_package_is_said(program: Program, tmp_path: Path, capsys: pyt
         MOOD,
         LabelsTask("aspects", ("text",), "", "f1", labels=("a", "b")),
         StringsTask("names", ("text", "title"), "Who?", "f1", grounded=True),
-        RecordTask("r", ("text",), "", "", {"properties": {"n": {"type": "integer"}}}, {"n": "exact"}),
+        RecordTask(
+            "r", ("text",), "", "", {"properties": {"z": {"type": "string"}, "n": {"type": "integer"}}}, {"n": "exact"}
+        ),
         TextTask("title", ("text",), "", "rougeL", max_characters=9, forbidden_openings=("Here is",)),
     ],
 )
 def test_a_task_comes_back_from_its_json(task: Task) -> None:
-    assert read_task(type(task), json.loads(as_json(task_facts(task)))) == task
+    found = read_task(type(task), json.loads(as_json(task_facts(task))))
+    assert found == task
+    assert json.dumps(found.schema()) == json.dumps(task.schema())  # fields in their order
 
 
 @pytest.fixture(params=[MOOD, PAIR], ids=["one field", "two fields"])
