@@ -1,12 +1,13 @@
 """How a `multitask-tagger` answers: spans of the text read as fields, and fields of a closed set by the evidence for each.
 
 A field with one value gets the value with the highest probability among the spans that can be read as one, all spans of
-equal value together, or null where that is more probable.
+equal value together, or null where that probability is below the field's floor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,16 +15,31 @@ import numpy as np
 from tokenizers import Encoding
 
 from tutelage.answering.base import Answerer
-from tutelage.answering.multitask_read import WORD, Layout, Slot, atoms_of, day_comes_first, later, layout_marks, read
+from tutelage.answering.multitask_read import (
+    READINGS,
+    WORD,
+    Layout,
+    Slot,
+    atoms_of,
+    chunks,
+    day_comes_first,
+    later,
+    layout_marks,
+    read,
+)
 from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
-from tutelage.answering.spans import Span, Words
+from tutelage.answering.spans import Span, Words, overlap
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.tasks import Task
+from tutelage.tasks.field import Field
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Input, Prediction
 
 STARTS = 0.02
 """The least probability of a first atom for which ends are tried."""
+
+LEAST = 0.001
+"""Candidates below are left out: there are hundreds, and each costs time."""
 
 ATOMS = 60
 """The longest span, in atoms."""
@@ -80,22 +96,23 @@ def record_of(task: RecordTask, layout: Layout, text: str, encoding: Encoding, l
     atoms = atoms_of(encoding, text)
     tags = softmax(logits[atoms.first, : layout.tags])
     values, parts = _chosen(layout, logits[:, layout.tags :])
-    spans: dict[str, list[tuple[Slot, list[Found]]]] = {}
+    single: dict[str, list[tuple[Slot, Found]]] = {}
     for number, slot in enumerate(layout.slots):
         first, inside = tags[:, 1 + 2 * number], tags[:, 2 + 2 * number]
         if slot.reading == "words":
-            found = _joined(slot, text, atoms, first + inside)
+            values[slot.field], parts[slot.field] = _joined(slot, text, atoms, first + inside)
         elif slot.listed:
-            found = list(_tagged(slot, text, atoms, tags.argmax(-1) - 2 * number, np.maximum(first, inside)))
+            items = list(_tagged(slot, text, atoms, tags.argmax(-1) - 2 * number, np.maximum(first, inside)))
+            values[slot.field] = [one.value for one in items] or None
+            parts[slot.field] = min([one.probability for one in items], default=1.0)
         else:
-            found = list(_readable(slot, text, atoms, first, inside))
-        spans.setdefault(slot.field, []).append((slot, found))
-    # What is counted from another field's value comes after it.
-    for name in sorted(spans, key=lambda name: any(slot.of for slot, _ in spans[name])):
-        value, parts[name] = _settled(task, name, spans[name], values)
-        values[name] = value
+            found = _candidates(slot, text, atoms, first, inside)
+            single.setdefault(slot.field, []).extend((slot, one) for one in found if one.probability > LEAST)
+    for name, (value, probability) in settled(task, layout, single, values).items():
+        held = value is not None and probability > layout.floors.get(name, 0.5)
+        values[name], parts[name] = (value, probability) if held else (None, 1.0 - probability)
     record = task.settle({one.name: values.get(one.name) for one in task.answer_fields}, {}).value
-    shown = {one.name: min(1.0, parts.get(one.name, 1.0)) for one in task.answer_fields}
+    shown = {one.name: min(1.0, max(0.0, parts.get(one.name, 1.0))) for one in task.answer_fields}
     return Prediction(record, min(shown.values(), default=1.0), parts=shown)
 
 
@@ -122,25 +139,38 @@ def _chosen(layout: Layout, logits: Array) -> tuple[dict[str, Any], dict[str, fl
     return values, parts
 
 
-def _readable(slot: Slot, text: str, atoms: Words, first: Array, inside: Array) -> Iterator[Found]:
-    """For each atom at which a span may begin, the most probable end at which it can be read."""
+def _candidates(slot: Slot, text: str, atoms: Words, first: Array, inside: Array) -> Iterator[Found]:
+    """The spans that can be read: those that the reading finds, whole words, or else runs of tagged atoms."""
     day_first = day_comes_first(text, slot.day_first) if slot.reading == "date" else True
+    if slot.reading == "text" and not slot.words:
+        spans: Iterable[Span] = _runs(atoms, first, inside)
+    else:
+        spans = chunks(slot, text) if slot.reading == "text" else READINGS[slot.reading].find(text)
+    own = first + inside
+    sums = np.concatenate([[0.0], np.cumsum(own)])
+    joins = [slot.reading == "text" or text[span.start].isdecimal() for span in atoms.spans]
+    starts, ends = [span.start for span in atoms.spans], [span.end for span in atoms.spans]
+    for span in spans:
+        a, b = bisect_right(ends, span.start), bisect_left(starts, span.end)
+        if b <= a:
+            continue
+        # The mean over the span, less what of it seems to go on before and behind in what could be read with it.
+        probability = float(sums[b] - sums[a]) / (b - a)
+        probability *= 1.0 - (float(own[a - 1]) if a and joins[a - 1] else 0.0)
+        probability *= 1.0 - (float(inside[b]) if b < len(own) and joins[b] else 0.0)
+        try:
+            yield Found(read(slot, text[span.start : span.end], day_first), probability, span)
+        except ValueError:
+            continue
+
+
+def _runs(atoms: Words, first: Array, inside: Array) -> Iterator[Span]:
+    """Spans that begin where a first atom is at all probable, and end where the next is less so."""
     for start in np.flatnonzero(first > STARTS).tolist():
-        best, going = Found(None, 0.0, atoms.spans[start]), 1.0
         for end in range(start, min(len(atoms.spans), start + ATOMS)):
-            going = going if end == start else min(going, float(inside[end]))
-            if going < STARTS:
+            if end > start and inside[end] < STARTS:
                 break
-            stops = 1.0 - (float(inside[end + 1]) if end + 1 < len(inside) else 0.0)
-            probability = float(first[start]) * min(going, stops)
-            if probability > best.probability:
-                span = Span(atoms.spans[start].start, atoms.spans[end].end)
-                try:
-                    best = Found(read(slot, text[span.start : span.end], day_first), probability, span)
-                except ValueError:
-                    continue
-        if best.value is not None:
-            yield best
+            yield Span(atoms.spans[start].start, atoms.spans[end].end)
 
 
 def _tagged(slot: Slot, text: str, atoms: Words, tags: Any, sure: Array) -> Iterator[Found]:
@@ -161,47 +191,81 @@ def _tagged(slot: Slot, text: str, atoms: Words, tags: Any, sure: Array) -> Iter
             continue
 
 
-def _joined(slot: Slot, text: str, atoms: Words, sure: Array) -> list[Found]:
-    """The words that are more probably of the field than not, in order, as one value."""
+def _joined(slot: Slot, text: str, atoms: Words, sure: Array) -> tuple[str | None, float]:
+    """The words that are more probably of the field than not, in order, as one value; None where there are none."""
     words = []
     for word in WORD.finditer(text):
         own = [at for at, span in enumerate(atoms.spans) if span.start < word.end() and word.start() < span.end]
         if own and word.group()[0].isalnum() and (probability := float(sure[own].mean())) > 0.5:
-            words.append((word, probability))
+            words.append((word.group(), probability))
     if not words:
-        return [Found(None, float(sure.max(initial=0.0)), Span(0, 0))]
-    value = read(slot, " ".join(word.group() for word, _ in words), True)
-    span = Span(words[0][0].start(), words[-1][0].end())
-    return [Found(value, min(probability for _, probability in words), span)]
+        return None, 1.0 - float(sure.max(initial=0.0))
+    value: str = read(slot, " ".join(word for word, _ in words), True)
+    return value, min(probability for _, probability in words)
 
 
-def _settled(
-    task: RecordTask, name: str, found: Sequence[tuple[Slot, Sequence[Found]]], values: Mapping[str, Any]
-) -> tuple[Any, float]:
-    """The field's value from all that its slots found, and its probability."""
-    field = next(one for one in task.answer_fields if one.name == name)
-    read_values = [
-        one if not slot.of else one._replace(value=later(values.get(slot.of), one.value))
-        for slot, several in found
-        for one in several
-    ]
-    known = [one for one in read_values if one.value is not None]
-    if field.listed:
-        items = sorted(known, key=lambda one: one.span)
-        return [one.value for one in items] or None, min([one.probability for one in items], default=1.0)
-    if any(slot.reading == "words" for slot, _ in found):
-        [one] = read_values
-        return one.value, one.probability if one.value is not None else 1.0 - one.probability
+def settled(
+    task: RecordTask, layout: Layout, single: Mapping[str, Sequence[tuple[Slot, Found]]], known: Mapping[str, Any]
+) -> dict[str, tuple[Any, float]]:
+    """The best value of each field and its probability, the surest field first: its spans and what contradicts it are then
+    out of the question for the others."""
+    fields = {one.name: one for one in task.answer_fields}
+    values, done = dict(known), dict[str, tuple[Any, float]]()
+    taken: list[Span] = []
+    while len(done) < len(single):
+        best: tuple[str, _Best] | None = None
+        for name in single:
+            waits = any(slot.of in single and slot.of not in done for slot, _ in single[name])
+            if name not in done and not (waits and len(done) < len(single) - 1):
+                one = _best(fields[name], layout, single[name], values, taken)
+                if best is None or one.probability > best[1].probability:
+                    best = (name, one)
+        if best is None:  # two fields that wait for each other
+            name = next(name for name in single if name not in done)
+            best = (name, _best(fields[name], layout, single[name], values, taken))
+        name, one = best
+        done[name] = (one.value, one.probability)
+        if one.probability > layout.floors.get(name, 0.5):
+            values[name] = one.value
+            taken += one.spans
+    return done
+
+
+class _Best(NamedTuple):
+    value: Any
+    probability: float
+    spans: list[Span]
+
+
+def _best(
+    field: Field,
+    layout: Layout,
+    found: Sequence[tuple[Slot, Found]],
+    values: Mapping[str, Any],
+    taken: Sequence[Span],
+) -> _Best:
+    """The value with the highest probability; all spans of equal value speak together."""
     absent: dict[Any, float] = {}
-    first: dict[Any, Any] = {}
-    for one in known:
-        value = field.read(one.value)
-        if value.problems:
+    spans: dict[Any, tuple[Any, list[Span]]] = {}
+    for slot, one in found:
+        if any(overlap(one.span, other) for other in taken):
             continue
-        [key] = field.keys(value.value)
+        value = later(values.get(slot.of), one.value) if slot.of else one.value
+        read_value = field.read(value)
+        if value is None or read_value.problems or _contradicts(field.name, read_value.value, layout, values):
+            continue
+        [key] = field.keys(read_value.value)
         absent[key] = absent.get(key, 1.0) * (1.0 - one.probability)
-        first.setdefault(key, value.value)
+        spans.setdefault(key, (read_value.value, []))[1].append(one.span)
     if not absent:
-        return None, 1.0
+        return _Best(None, 0.0, [])
     best = min(absent, key=lambda key: absent[key])
-    return (first[best], 1.0 - absent[best]) if absent[best] <= 0.5 else (None, absent[best])
+    return _Best(spans[best][0], 1.0 - absent[best], spans[best][1])
+
+
+def _contradicts(name: str, value: Any, layout: Layout, values: Mapping[str, Any]) -> bool:
+    for first, second in layout.orders:
+        other = values.get(second if name == first else first) if name in (first, second) else None
+        if other is not None and (value > other if name == first else value < other):
+            return True
+    return False

@@ -53,7 +53,9 @@ _LEGEND = re.compile(r"\b(?:(d{1,2})[./-]m{1,2}|m{1,2}[./-]d{1,2})\b", re.IGNORE
 @dataclass(frozen=True)
 class Slot:
     """One kind of span. `of` names the field with the date that `days-after` counts from; `day_first` says how 03/04/2026
-    is read where the text does not; `spellings` maps a word of the text to the value's word."""
+    is read where the text does not; `spellings` maps a word of the text to the value's word. Texts whose spans are all
+    whole, from one space to another but for marks, have at most `words` words (0: any span may be one), and `digits` says
+    whether all ("all") or none ("none") of the spans have digits."""
 
     field: str
     reading: str
@@ -61,6 +63,8 @@ class Slot:
     of: str = ""
     day_first: bool = True
     spellings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    words: int = 0
+    digits: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,10 @@ class Layout:
 
     slots: tuple[Slot, ...] = ()
     choices: tuple[Choice, ...] = ()
+    orders: tuple[tuple[str, str], ...] = ()
+    """Pairs of fields whose first is never more (later) than the second."""
+    floors: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """What the probability of a field's value has to exceed (default a half), else the field is null."""
 
     @property
     def tags(self) -> int:
@@ -88,12 +96,13 @@ class Layout:
         return [len(choice.values) for choice in self.choices]
 
     def json(self) -> dict[str, Any]:
-        return {"slots": [asdict(one) for one in self.slots], "choices": [asdict(one) for one in self.choices]}
+        return asdict(self)
 
     @classmethod
     def of_json(cls, facts: Mapping[str, Any]) -> Layout:
         choices = (Choice(one["field"], tuple(one["values"]), one["listed"]) for one in facts["choices"])
-        return cls(tuple(Slot(**one) for one in facts["slots"]), tuple(choices))
+        orders = tuple((first, second) for first, second in facts["orders"])
+        return cls(tuple(Slot(**one) for one in facts["slots"]), tuple(choices), orders, facts["floors"])
 
 
 class Reader(NamedTuple):
@@ -192,6 +201,29 @@ def _find_days(text: str) -> Iterator[Span]:
 
 def _find_none(_text: str) -> Iterator[Span]:
     return iter(())
+
+
+_CHUNK = re.compile(r"\S+")
+_OUTER = "*|>#<()[]{}\"'“”‘’.,;:!?-–—=_"
+"""Marks that stand at a word's ends without being of it."""
+
+
+def chunks(slot: Slot, text: str) -> Iterator[Span]:
+    """Each run of at most `slot.words` words of a line, with and without marks at its ends, that has digits or none as
+    the slot wants."""
+    for line in re.finditer(r"[^\n]+", text):
+        words = [(line.start() + one.start(), line.start() + one.end()) for one in _CHUNK.finditer(line.group())]
+        for first in range(len(words)):
+            for last in range(first, min(len(words), first + slot.words)):
+                if last > first and words[last][0] - words[last - 1][1] > 1:
+                    break  # a gap in the line ends what is written before it
+                start, end = words[first][0], words[last][1]
+                inner = text[start:end].strip(_OUTER)
+                if not inner or (slot.digits and any(map(str.isdecimal, inner)) != (slot.digits == "all")):
+                    continue
+                start = text.index(inner, start)
+                for stop in {start + len(inner), *([end] if text[end - 1] == "." else [])}:
+                    yield Span(start, stop)
 
 
 READINGS = {

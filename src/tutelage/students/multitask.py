@@ -9,8 +9,9 @@ the transformer as types of pieces. Served by ONNX Runtime.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +38,8 @@ from tutelage.types import Labelled
 FIT = "tutelage.students.finetune.fit:fit_record"
 QUANTISED = "tutelage.students.quantise:quantised"
 NAME = "multitask-tagger"
+FLOORS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+"""The floors tried for each field."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class MultitaskStudent(Student):
                 f"{NAME!r} cannot learn from {len(learned)} examples: no field's value stands in the text, and none has a "
                 "closed set of values."
             )
+        layout = lesson.layout
         texts = [task.input_text(one.example.input) for one in learned]
         dev_texts = [task.input_text(one.example.input) for one in chosen]
 
@@ -76,6 +80,7 @@ class MultitaskStudent(Student):
             return targets_of(lesson, number, texts[number], encoding)
 
         def score(encodings: Sequence[Encoding], outputs: Sequence[Array]) -> float:
+            lesson.layout = floored(task, layout, chosen, (dev_texts, encodings, outputs))
             found = read_all(task, lesson.layout, dev_texts, encodings, outputs)
             return dev_score(task, chosen, found)
 
@@ -89,12 +94,46 @@ class MultitaskStudent(Student):
         facts = fit_record(given, columns, self.settings, context, fp32)
         served, precision = quantised(fp32, context.folder, self.settings, score_served)
         self.answerer = MultitaskAnswerer(task, TextModel(served, self.settings.threads), lesson.layout)
-        return {**facts, **precision, "chosen_on": origin, **lesson.facts}
+        score_served(self.answerer.model)
+        self.answerer.layout = lesson.layout
+        floors = {name: round(floor, 2) for name, floor in lesson.layout.floors.items()}
+        return {**facts, **precision, "chosen_on": origin, "floors": floors, **lesson.facts}
 
     def save(self, folder: Path) -> None:
         if self.answerer is None:
             raise TrainingError(f"This {NAME} is not fitted. Call fit before save.")
         save_served(self.answerer.model.folder, folder, {"layout": self.answerer.layout.json()})
+
+
+def floored(
+    task: RecordTask,
+    layout: Layout,
+    dev: Sequence[Labelled],
+    outputs: tuple[Sequence[str], Sequence[Encoding], Sequence[Array]],
+) -> Layout:
+    """`layout` with the floors with which most values of `dev` are right, the one nearest to the usual where several are.
+
+    Where layouts are new a model is less sure, and null too often: a field that was never null in train has floor 0.
+    """
+    names = {slot.field for slot in layout.slots if not slot.listed and slot.reading != "words"}
+    found = read_all(task, replace(layout, floors=dict.fromkeys(names, 0.0)), *outputs)
+    floors: dict[str, float] = {}
+    for one in task.answer_fields:
+        if one.name not in names:
+            continue
+        usual = layout.floors.get(one.name, 0.5)
+        wanted = [one.keys(each.value.get(one.name)) for each in dev if isinstance(each.value, dict)]
+        given = [
+            (one.keys(each.value[one.name]), each.parts[one.name]) for each in found if isinstance(each.value, dict)
+        ]
+        right = {
+            floor: sum(
+                (keys if sure > floor else Counter()) == gold for gold, (keys, sure) in zip(wanted, given, strict=True)
+            )
+            for floor in {usual, *FLOORS}
+        }
+        floors[one.name] = max(right, key=lambda floor: (right[floor], -abs(floor - usual)))
+    return replace(layout, floors=floors)
 
 
 def targets_of(lesson: Lesson, number: int, text: str, encoding: Encoding) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ are left out of the loss, so that an amount that happens to be the total as well
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ from tutelage.answering.multitask_read import (
     Choice,
     Layout,
     Slot,
+    chunks,
     day_comes_first,
     later,
     read,
@@ -47,6 +49,9 @@ GAIN = 0.02
 
 COUNTED = 0.5, 5
 """A date is counted from another where the days stand in this share of the texts that lack it, and in so many."""
+
+SHAPED, WHOLE = 20, 0.98
+"""So many spans are enough to say what they have in common; so many of them are whole words."""
 
 SHOWN = 20
 
@@ -103,11 +108,15 @@ def make_lesson(task: RecordTask, examples: Sequence[Labelled]) -> Lesson:
         choices += closed
         slots += [] if closed else [slot]
     slots += _counted(given, slots)
-    layout = Layout(tuple(slots), tuple(choices))
     places: list[list[Place]] = [[] for _ in examples]
     for number, slot in enumerate(slots):
         for at, found in enumerate(_places(given, slot, number)):
             places[at] += found
+        slots[number] = shaped(
+            slot, [(given.texts[at], one.span) for at, own in enumerate(places) for one in own if one.slot == number]
+        )
+    never_null = {slot.field for slot in slots if all(value.get(slot.field) is not None for value in given.values)}
+    layout = Layout(tuple(slots), tuple(choices), orders(given, slots), dict.fromkeys(never_null, 0.0))
     return Lesson(layout, places, _columns(given, choices), _facts(given, layout, standing))
 
 
@@ -208,6 +217,31 @@ def _choices(given: Given, one: Field, standing: float) -> list[Choice]:
         return [Choice(one.name, (None, value), True) for value in values]
     absent = [None] if any(value.get(one.name) is None for value in given.values) else []
     return [Choice(one.name, (*absent, *values))]
+
+
+def shaped(slot: Slot, spans: Sequence[tuple[str, Span]]) -> Slot:
+    """The slot with what all its spans have in common, where there are enough: whole words, and digits or none."""
+    if slot.reading != "text" or len(spans) < SHAPED:
+        return slot
+    texts = [text[span.start : span.end] for text, span in spans]
+    digits = sum(any(map(str.isdecimal, one)) for one in texts) / len(texts)
+    most = max(len(one.split()) for one in texts)
+    shape = replace(slot, words=most, digits="all" if digits == 1 else "none" if digits == 0 else "")
+    whole = sum(span in set(chunks(shape, text)) for text, span in spans) / len(spans)
+    return shape if whole >= WHOLE else slot
+
+
+def orders(given: Given, slots: Sequence[Slot]) -> tuple[tuple[str, str], ...]:
+    """The pairs of dates, and of numbers, of which the first is never more than the second."""
+    found = []
+    for kind in ("date", "number"):
+        names = [slot.field for slot in slots if slot.reading == kind and not slot.listed]
+        for first, second in itertools.permutations(names, 2):
+            pairs = [(value.get(first), value.get(second)) for value in given.values]
+            known = [(a, b) for a, b in pairs if a is not None and b is not None]
+            if len(known) >= SHAPED and all(a <= b for a, b in known):
+                found.append((first, second))
+    return tuple(found)
 
 
 def _columns(given: Given, choices: Sequence[Choice]) -> list[list[int]]:

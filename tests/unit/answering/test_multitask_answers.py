@@ -16,6 +16,7 @@ from tutelage.answering.multitask_read import (
     Layout,
     Slot,
     atoms_of,
+    chunks,
     day_comes_first,
     later,
     layout_marks,
@@ -228,3 +229,49 @@ def test_atoms_and_their_marks() -> None:
 
 def test_evidence_is_that_of_the_strongest_token() -> None:
     assert evidence(np.array([[0.0, 9.0], [1.0, -9.0]], np.float32)) == pytest.approx([1.313, 9.0], abs=1e-3)
+
+
+def test_whole_words_are_found_with_and_without_marks_at_their_ends() -> None:
+    text = "**Sold by** Ada S.A.   12 Lane\nRef: A-7/b."
+    names = Slot("who", "text", words=2, digits="none")
+    found = [text[span.start : span.end] for span in chunks(names, text)]
+    assert {"Ada S.A", "Ada S.A.", "Sold by", "by** Ada"} <= set(found)
+    assert not any("12" in one or "\n" in one or "   " in one for one in found)
+    numbers = Slot("no", "text", words=1, digits="all")
+    assert [text[span.start : span.end] for span in chunks(numbers, text)] == ["12", "A-7/b", "A-7/b."]
+
+
+def test_a_field_that_was_never_null_takes_the_best_there_is() -> None:
+    text = "No. A-7 of B"
+    slot = Slot("no", "text", words=1, digits="all")
+    given = logits(Layout((slot,)), text, {0: ("A-7", -3.0)})
+    found = [
+        record_of(task(no=TEXT), Layout((slot,), floors=floors), text, encode(text), given)
+        for floors in ({}, {"no": 0.0})
+    ]
+    assert [one.value for one in found] == [{"no": None}, {"no": "A-7"}]
+    assert found[1].confidence == pytest.approx(1 / (1 + np.exp(3)), abs=1e-2)
+    assert found[0].confidence == pytest.approx(1 - 1 / (1 + np.exp(3)), abs=1e-2)
+
+
+def test_one_span_fills_one_field_and_orders_hold() -> None:
+    text = "net 80, tax 20, total 100"
+    layout = Layout((Slot("total", "number"), Slot("tax", "number")), orders=(("tax", "total"),))
+    given = logits(layout, text, {0: ("20", 0.5), 1: ("100", 0.7)})
+    both = task(total={"type": "number"}, tax={"type": "number"})
+    given[encode(text).char_to_token(text.index("100")) or 0, 1] = 3.0  # the total, more surely than the tax
+    for at in (text.index("100") + 1, text.index("100") + 2):
+        given[encode(text).char_to_token(at) or 0, 2] = 3.0
+    found = record_of(both, Layout(layout.slots, (), layout.orders, {"tax": 0.0}), text, encode(text), given)
+    assert isinstance(found.value, dict) and found.value["total"] == 100
+    assert found.value["tax"] != 100
+
+
+def test_fields_that_wait_for_each_other_are_settled_all_the_same() -> None:
+    day = {"type": "string", "format": "date"}
+    slots = (Slot("a", "days-after", of="b"), Slot("b", "days-after", of="a"))
+    given = logits(Layout(slots), "in 30 days", {0: ("30", 3.0)})
+    assert record_of(task(a=day, b=day), Layout(slots), "in 30 days", encode("in 30 days"), given).value == {
+        "a": None,
+        "b": None,
+    }

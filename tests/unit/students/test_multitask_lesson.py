@@ -155,3 +155,28 @@ def test_alignment_takes_the_words_that_are_closest_together() -> None:
 )
 def test_spellings_are_learned_where_they_hold_mostly(pairs: list[tuple[str, str]], wanted: dict[str, str]) -> None:
     assert learned_spellings(pairs) == wanted
+
+
+def test_what_all_spans_have_in_common_is_learned() -> None:
+    rows = [
+        (
+            f"From: Ada Lane Ltd.\nNo. A-{at}\nof 2025-01-{10 + at}, due 2025-02-{10 + at}\ntax {at}.50 of {at + 9}.75",
+            value,
+        )
+        for at in range(24 - 6)
+        for value in [
+            {"who": "Ada Lane Ltd.", "no": f"A-{at}", "day": f"2025-01-{10 + at}", "due": f"2025-02-{10 + at}"}
+            | {"tax": at + 0.5, "total": at + 9.75}
+        ]
+    ]
+    found = lesson({"who": TEXT, "no": TEXT, "day": DAY, "due": DAY, "tax": NUMBER, "total": NUMBER}, rows * 2)
+    who, no = found.layout.slots[:2]
+    assert (who.words, who.digits, no.words, no.digits) == (3, "none", 1, "all")
+    assert found.layout.orders == (("day", "due"), ("tax", "total"))
+    assert found.layout.floors == dict.fromkeys(("who", "no", "day", "due", "tax", "total"), 0.0)
+
+
+def test_spans_within_words_are_not_whole() -> None:
+    rows = [(f"code:x{at}y", {"code": f"{at}"}) for at in range(10, 40)]
+    found = lesson({"code": TEXT}, [(text.replace("x", "-").replace("y", "-z"), value) for text, value in rows])
+    assert found.layout.slots[0].words == 0

@@ -12,6 +12,9 @@ from tutelage.answering.spans import CASES
 from tutelage.embeddings.export import Base, MeanPooled
 
 DROPOUT = 0.1
+OUTSIDE = 4.0
+"""Where the log odds of O begin in a `RecordTagger`: nearly every piece is O, and need not be learned to be."""
+
 HIDDEN = 0.1
 """Share of the pieces that a `RecordTagger` does not see in training."""
 
@@ -81,6 +84,8 @@ class RecordTagger(TokenTagger):
         self.tags, self.groups = tags, list(groups)
         self.case = torch.nn.Embedding(MARKS, base.width)
         torch.nn.init.zeros_(self.case.weight)
+        with torch.no_grad():
+            self.head.bias[0] = OUTSIDE
 
     def embedded(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
         """As a tagger's; in training some pieces are hidden, so that no single word decides what a layout may lack."""
