@@ -95,7 +95,7 @@ def _spawn(told: Mapping[str, Any]) -> subprocess.Popen[str]:
         raise MissingPackage(Path(told["path"]).name, PACKAGE, registry.EXTRAS[PACKAGE])
     # Spinning OpenMP threads starve every other process on a small machine; sleeping ones cost next to nothing.
     return subprocess.Popen(
-        [sys.executable, "-m", "tutelage.llamacpp", json.dumps(told)],
+        [sys.executable, "-m", __name__, json.dumps(told)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -66,7 +66,7 @@ def test_lora_learns_what_the_words_say(taught: tuple[CausalStudent, dict[str, A
         found.value == one.value for found, one in zip(student.predict_batch(asked), examples("label"), strict=True)
     ]
     assert sum(right) >= 18
-    losses = list(facts["dev_losses"].values())
+    losses = facts["dev_losses"]
     assert facts["base"]["parameters"] < 40_000 < facts["base"]["parameters"] + facts["trained_parameters"]
     assert losses[-1] < losses[0] / 2
     assert facts["served_difference"] < 0.05
@@ -169,6 +169,8 @@ def test_a_soft_prompt_is_entries_of_the_vocabulary_that_are_never_written(base:
     assert written.ids and max(written.ids) < entries
     tokens = gguf.GGUFReader(student.answerer.llama.folder / GGUF).fields["tokenizer.ggml.tokens"].contents()
     assert tokens[-5:] == [f"<|prompt-{at}|>" for at in range(5)]
+    shown = student.answerer.tokenizer.decode(list(prompt.before), skip_special_tokens=False)
+    assert shown == f"{''.join(tokens[-5:])}<|user|>"
 
 
 def test_a_file_that_says_something_else_is_refused(
@@ -220,8 +222,7 @@ def test_parts_of_a_batch_and_twice_the_work_teach_the_same(base: Path, tmp_path
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fitting, "batching", lambda *_, given=given: Batching(*given))
             losses.append(fitted(student, examples("label"), tmp_path / str(at))["dev_losses"])
-    assert losses[0].keys() == losses[1].keys()
-    assert all(abs(losses[0][step] - losses[1][step]) < 0.02 for step in losses[0])
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
 
 
 def test_llama_that_is_killed_comes_back(taught: tuple[CausalStudent, dict[str, Any], list[Any]]) -> None:

@@ -60,7 +60,9 @@ def fit_decoder(lesson: Lesson, settings: Any, context: FitContext, folder: Path
         probes = _probes(model, taught)
         folder.mkdir(parents=True, exist_ok=True)
         if virtual:
-            blueprint = blueprint.with_tokens([f"<|prompt-{at}|>" for at in range(len(virtual))])
+            names = [f"<|prompt-{at}|>" for at in range(len(virtual))]
+            blueprint = blueprint.with_tokens(names)
+            decoder.name_tokens(entries, names)
         blueprint.write(folder / GGUF, changes(model, blueprint), settings.precision, all=decoder.file is None)
         decoder.tokenizer.save(str(folder / TOKENIZER))
     llama = Llama(folder, prompt, settings.threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,11 @@ class Decoder:
     def window(self) -> int:
         """The tokens that the model sees at once."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048))
+
+    def name_tokens(self, first: int, names: Sequence[str]) -> None:
+        """Let the bare tokenizer know the tokens from `first` on by `names`, for who reads a prompt as text."""
+        unused = [f"<|unused-{at}|>" for at in range(self.tokenizer.get_vocab_size(), first)]
+        self.tokenizer.add_special_tokens([*unused, *names])
 
     def text(self, text: str) -> list[int]:
         """The tokens of a text; marks of the template in it are text."""

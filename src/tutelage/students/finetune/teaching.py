@@ -113,9 +113,10 @@ def teach(model: Any, taught: Taught, schedule: Schedule, context: FitContext, e
             ) from None
     state = trainer.state
     context.progress(1.0, told.shown)
-    losses = {entry["step"]: round(entry["eval_loss"], 4) for entry in state.log_history if "eval_loss" in entry}
+    losses = [round(entry["eval_loss"], 4) for entry in state.log_history if "eval_loss" in entry]
     return {
         "dev_losses": losses,
+        "looks_every": trainer.args.eval_steps,
         "best_step": state.best_global_step,
         "steps": state.global_step,
         "train_losses": [round(entry["loss"], 4) for entry in state.log_history if "loss" in entry][-1:],
