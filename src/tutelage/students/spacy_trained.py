@@ -44,6 +44,12 @@ EPOCHS: dict[str, int] = {"low": 5, "medium": 20, "high": 60}
 LEAST_STEPS: dict[str, int] = {"low": 60, "medium": 300, "high": 600}
 MOST_STEPS = 20_000
 BATCH_WORDS = 500
+SCORES = {
+    "ner": {"ents_f": 1.0},
+    "textcat": {"cats_micro_f": 1.0},
+    "textcat_multilabel": {"cats_macro_auc": 0.5, "cats_micro_f": 0.5},
+}
+"""What decides on dev which step is kept. Of several labels F1 at a half alone is 0 for long where examples are few."""
 LOGGER = "tutelage.Progress.v1"
 
 
@@ -254,7 +260,7 @@ def _config(
                 "max_steps": steps,
                 "eval_frequency": every,
                 "patience": max(10 * every, 100),
-                "score_weights": {"ents_f": 1.0} if component == "ner" else {"cats_micro_f": 1.0},
+                "score_weights": SCORES[component],
                 "logger": {"@loggers": LOGGER},
                 "batcher": {
                     "@batchers": "spacy.batch_by_words.v1",
