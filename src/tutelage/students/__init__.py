@@ -9,6 +9,7 @@ FAMILIES = Table(
         "linear": "tutelage.students.linear:FAMILY",
         "encoder": "tutelage.students.encoder:FAMILY",
         "setfit": "tutelage.students.setfit:FAMILY",
+        "white-box": "tutelage.students.distilled:FAMILY",
         "tagger": "tutelage.students.tagger:FAMILY",
         "multitask-tagger": "tutelage.students.multitask:FAMILY",
         "seq2seq": "tutelage.students.seq2seq:FAMILY",

@@ -14,9 +14,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from tutelage.answering.base import Answerer
 from tutelage.answering.features import CHARACTERS, EMBEDDING, WORDS, Features
@@ -32,6 +33,7 @@ from tutelage.students.features import fit_features
 from tutelage.students.logistic import Parts, choose, regression
 from tutelage.students.several import kind_of, labels_to_learn
 from tutelage.students.sizing import Effort, FineTuning, hold_out
+from tutelage.students.soft import Soft, Targets, mixed, soft_labels
 from tutelage.types import Labelled
 
 MIN_EXAMPLES = 4
@@ -64,6 +66,9 @@ class LinearSettings:
     max_int8_loss: float = 0.005
     seed: int = 0
     threads: int | None = None
+    targets: Targets = "auto"
+    soft_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 2.0
 
 
 class LinearStudent(Student):
@@ -92,11 +97,12 @@ class LinearStudent(Student):
         def progress(share: float, shown: Mapping[str, object]) -> None:
             context.progress(self.tuned_at + (1 - self.tuned_at) * share, shown)
 
-        best, tried = choose(options, settings.effort, self._data(features, parts, learnt), on, progress)
+        soft = self._soft(learnt)
+        best, tried = choose(options, settings.effort, self._data(features, parts, learnt), on, progress, soft)
         weights = best.weights
         if not dev:
             features = fit_features(best.parts, self._texts(train), encoder)
-            weights = regression(best.parts, [best.c], self._data(features, best.parts, train))[0]
+            weights = regression(best.parts, [best.c], self._data(features, best.parts, train), self._soft(train))[0]
             weights = replace(weights, threshold=best.weights.threshold)
         if EMBEDDING not in best.parts:
             encoder = features.encoder = None
@@ -108,10 +114,20 @@ class LinearStudent(Student):
         return best.facts() | {
             "chosen_on": chosen_on,
             "classes": len(weights.classes),
+            "targets": "soft" if soft else "hard",
+            "soft_labels": soft.known if soft else 0,
             "labels_without_examples": missing,
             "encoder": facts if encoder else None,
             "tried": [trial.facts() for trial in tried],
         }
+
+    def _soft(self, examples: Sequence[Labelled]) -> Soft | None:
+        """The probabilities to learn instead of labels, if any."""
+        soft = soft_labels(self.family, self.settings, self.task, examples)
+        if soft is None:
+            return None
+        weight, temperature = self.settings.soft_weight, self.settings.temperature
+        return soft._replace(shares=mixed(soft, examples, weight, temperature), temperature=temperature)
 
     def _options(self) -> tuple[Parts, ...]:
         """The combinations of features to try."""

@@ -20,6 +20,7 @@ from tutelage.embeddings.runtime import Array
 from tutelage.errors import TrainingError
 from tutelage.students.features import as_csr
 from tutelage.students.several import best_threshold, smoothed_log_odds
+from tutelage.students.soft import Soft, repeats
 
 FIRST_C = 30.0
 GRIDS: dict[str, tuple[float, ...]] = {
@@ -55,7 +56,12 @@ class Trial:
 
 
 def choose(
-    options: Sequence[Parts], effort: str, learnt: Data, judged: Data, progress: Progress
+    options: Sequence[Parts],
+    effort: str,
+    learnt: Data,
+    judged: Data,
+    progress: Progress,
+    soft: Soft | None = None,
 ) -> tuple[Trial, list[Trial]]:
     """The best trial by its score on `judged`, ties by log-loss, and all trials in the order they were made.
 
@@ -70,7 +76,7 @@ def choose(
     count = sum(len(grid) for _, grid in stages) + (len(grid) - 1 if effort == "medium" else 0)
 
     def make(parts: Parts, penalties: Sequence[float]) -> None:
-        for c, weights in zip(penalties, regression(parts, penalties, learnt), strict=True):
+        for c, weights in zip(penalties, regression(parts, penalties, learnt, soft), strict=True):
             fitting = with_threshold(weights, judged)
             trials.append(Trial(parts, c, *fitting.judge(judged), fitting))
             progress(len(trials) / count, {trials[-1].measure: round(max(trial.score for trial in trials), 4)})
@@ -91,26 +97,32 @@ def with_threshold(weights: Weights, judged: Data) -> Weights:
     )
 
 
-def regression(parts: Parts, penalties: Sequence[float], data: Data) -> list[Weights]:
-    """Weights fitted with each inverse penalty; deterministic. Of several labels one regression each.
+def regression(parts: Parts, penalties: Sequence[float], data: Data, soft: Soft | None = None) -> list[Weights]:
+    """Weights fitted with each inverse penalty; deterministic. Of several labels one regression each. With `soft` the
+    probabilities are learnt instead of `data.gold`.
 
     Raises TrainingError when all examples have one label.
     """
     if data.labels:
         return _one_vs_rest(parts, penalties, data)
-    classes = sorted(set(data.gold))
+    classes = soft.labels if soft else sorted(set(data.gold))
     if len(classes) < 2:
         raise TrainingError(
             f"All {len(data.gold)} examples to learn from have the label {classes[0]!r}. Add examples of other labels."
         )
     rows = _joined([data.rows[part] for part in parts])
     ends = np.cumsum([data.rows[part].shape[1] for part in parts])[:-1]
-    found = []
+    found, gold, weight = [], data.gold, None
+    if soft:
+        pairs = repeats(soft.shares)
+        rows, gold, weight = rows[pairs.example], [classes[at] for at in pairs.label.tolist()], pairs.weight
     for c in penalties:
-        model = _fitted(c, rows, data.gold)
+        model = _fitted(c, rows, gold, weight)
         columns, intercept = model.coef_.T, model.intercept_
         if len(classes) == 2:  # scikit-learn then gives the second class's advantage alone
             columns, intercept = np.hstack([0 * columns, columns]), np.array([0.0, *intercept])
+        if soft:  # what fits softened probabilities says so at their temperature
+            columns, intercept = soft.temperature * columns, soft.temperature * intercept
         coefficients = _by_part(parts, columns, ends)
         found.append(Weights(tuple(map(str, model.classes_)), coefficients, intercept.astype(np.float32)))
     return found
@@ -135,14 +147,14 @@ def _one_vs_rest(parts: Parts, penalties: Sequence[float], data: Data) -> list[W
     return found
 
 
-def _fitted(c: float, rows: Matrix, gold: Any) -> LogisticRegression:
+def _fitted(c: float, rows: Matrix, gold: Any, weight: NDArray[np.float64] | None = None) -> LogisticRegression:
     # Never from the last penalty's weights: the solver would take a small first gradient for the end.
     model = LogisticRegression(C=c, max_iter=300, tol=1e-4)
     with warnings.catch_warnings():
         # Three hundred steps are past the point where dev still changes.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")  # hundreds are welcome
-        return model.fit(rows, gold)
+        return model.fit(rows, gold, weight)
 
 
 def _by_part(parts: Parts, columns: NDArray[np.float64], ends: NDArray[np.int64]) -> dict[str, Array]:

@@ -7,19 +7,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from tutelage.embeddings.runtime import Array
+from tutelage.students.soft import Blend
 
 T = TypeVar("T")
 
 Effort: TypeAlias = Literal["low", "medium", "high"]
 PACE: dict[str, float] = {"low": 0.5, "medium": 1.0, "high": 2.0}
 HELD_OUT = 0.1
+KEPT = "weights"
+"""The folder of an artefact with the weights that a smaller student can be made of."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ def plan(settings: FineTuning, n: int, width: int) -> Plan:
 Score: TypeAlias = Callable[[Sequence[Encoding], Sequence[Array]], float]
 """The dev score in [0, 1] of the logits of the dev texts."""
 
-Targets: TypeAlias = Callable[[int, Encoding], NDArray[np.int64]]
+Targets: TypeAlias = Callable[[int, Encoding], NDArray[Any]]
 """Number of a training text and its encoding -> the targets of its pieces (tokens,) or of the whole ().
 
-Of several classes those of the whole are (classes,), 1 where the class applies."""
+Of several classes those of the whole are (classes,), 1 where the class applies; of a `blend` (1 + classes,), the label's
+number and each one's probability."""
 
 
 class Texts(NamedTuple):
@@ -88,6 +91,8 @@ class Texts(NamedTuple):
     """A text and its encoding -> the type ids of its pieces."""
     several: bool = False
     """Whether any number of classes applies to a text."""
+    blend: Blend | None = None
+    """How probabilities are learnt beside labels, where they are."""
 
 
 def hold_out(

@@ -15,22 +15,24 @@ from tokenizers import Encoding
 from tutelage.embeddings.export import Base, export_onnx, load_base
 from tutelage.embeddings.runtime import Limits, cut, run_windows
 from tutelage.students.base import FitContext
-from tutelage.students.finetune.head import start_head
+from tutelage.students.finetune.head import mixed_targets, start_head
+from tutelage.students.finetune.keeping import keep_weights
 from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
 from tutelage.students.finetune.networks import RecordTagger, TextClassifier, TokenTagger
-from tutelage.students.sizing import FineTuning, Texts, plan
+from tutelage.students.finetune.soft import SoftClassifier
+from tutelage.students.sizing import KEPT, FineTuning, Texts, plan
 
 
 def fit_tagger(texts: Texts, tags: int, settings: FineTuning, context: FitContext, folder: Path) -> dict[str, Any]:
     """Fine-tune a token classifier, write it to `folder`, and return facts for the card."""
-    return _fit(texts, lambda base, *_: TokenTagger(base, tags), settings, context, folder)
+    return fit_network(texts, lambda base, *_: TokenTagger(base, tags), settings, context, folder)
 
 
 def fit_record(
     texts: Texts, columns: tuple[int, Sequence[int]], settings: FineTuning, context: FitContext, folder: Path
 ) -> dict[str, Any]:
     """Fine-tune a tagger of `columns` (number of tags, sizes of the closed sets) and write it as `fit_tagger` does."""
-    return _fit(texts, lambda base, *_: RecordTagger(base, *columns), settings, context, folder)
+    return fit_network(texts, lambda base, *_: RecordTagger(base, *columns), settings, context, folder)
 
 
 def fit_classifier(
@@ -39,21 +41,26 @@ def fit_classifier(
     """Fine-tune a text classifier, write it to `folder`, and return facts for the card."""
 
     def build(base: Base, encodings: Sequence[Encoding], limits: Limits) -> TextClassifier:
-        network = TextClassifier(base, classes, texts.several).to(_device())
         targets = np.array([texts.targets(at, encoding) for at, encoding in enumerate(encodings)])
+        if texts.blend:
+            network: TextClassifier = SoftClassifier(base, classes, texts.blend).to(_device())
+            targets = mixed_targets(targets, texts.blend.weight)
+        else:
+            network = TextClassifier(base, classes, texts.several).to(_device())
         start_head(network, encodings, targets, limits)
         return network
 
-    return _fit(texts, build, settings, context, folder)
+    return fit_network(texts, build, settings, context, folder)
 
 
-def _fit(
+def fit_network(
     texts: Texts,
     build: Callable[[Base, Sequence[Encoding], Limits], torch.nn.Module],
     settings: FineTuning,
     context: FitContext,
     folder: Path,
 ) -> dict[str, Any]:
+    """Fine-tune what `build` makes of `settings.base`, write it to `folder`, and return facts for the card."""
     with reproducible(settings.seed, settings.threads):
         base = load_base(settings.base, context.path)
         max_length = min(settings.max_length, base.max_length)
@@ -74,6 +81,8 @@ def _fit(
             context,
         )
         export_onnx(network, base.tokenizer, folder, max_length=max_length, pad_id=base.pad_id)
+        if getattr(settings, "keep_weights", False) and isinstance(network, TextClassifier):
+            keep_weights(network, base, folder.with_name(KEPT))
     return {
         "base": {"name": settings.base, "licence": base.licence, "parameters": _size(base.model)},
         "plan": asdict(chosen),
@@ -90,7 +99,7 @@ def _device() -> str:
 
 def _passes(encodings: Sequence[Encoding], texts: Texts, limits: Limits) -> list[Pass]:
     """Every window of every text; windows of one text share pieces, and the target of the whole."""
-    passes = []
+    passes, whole = [], texts.several or texts.blend is not None
     for number, encoding in enumerate(encodings):
         target, types = texts.targets(number, encoding), texts.types(texts.train[number], encoding)
         for _, places in cut(encoding, limits):
@@ -98,7 +107,7 @@ def _passes(encodings: Sequence[Encoding], texts: Texts, limits: Limits) -> list
                 passes.append(Pass(encoding.ids, types, target))
             else:
                 ids, kinds = ([part[at] for at in places] for part in (encoding.ids, types))
-                passes.append(Pass(ids, kinds, target[places] if target.ndim and not texts.several else target))
+                passes.append(Pass(ids, kinds, target if whole or not target.ndim else target[places]))
     return passes
 
 

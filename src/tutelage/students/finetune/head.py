@@ -19,6 +19,7 @@ from tutelage.embeddings.runtime import Array, Limits, run_windows
 from tutelage.students.finetune.loop import forward_of
 from tutelage.students.finetune.networks import TextClassifier
 from tutelage.students.several import smoothed_log_odds
+from tutelage.students.soft import repeats
 
 C = 20.0
 """Inverse strength of regularisation on features of unit length."""
@@ -27,7 +28,7 @@ C = 20.0
 def start_head(network: TextClassifier, encodings: Sequence[Encoding], classes: NDArray[Any], limits: Limits) -> None:
     """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once.
 
-    Of several classes it is (texts, classes), 1 where the class applies.
+    Of several classes it is (texts, classes), 1 where the class applies; of one that is not certain, its probability.
     """
     features = np.stack(run_windows(encodings, forward_of(network.pooled), limits))
     length = float(np.linalg.norm(features, axis=1).mean())
@@ -35,13 +36,23 @@ def start_head(network: TextClassifier, encodings: Sequence[Encoding], classes: 
         rows = [_one_regression(features / length, applies) for applies in classes.T]
         weights, bias = np.stack([row[:-1] for row in rows]) / length, np.array([row[-1] for row in rows])
     else:
-        regression = LogisticRegression(C=C, max_iter=200).fit(features / length, classes)
+        shares = repeats(classes) if classes.ndim == 2 else None
+        rows_of, numbers = (shares.example, shares.label) if shares else (slice(None), classes)
+        regression = LogisticRegression(C=C, max_iter=200)
+        regression.fit(features[rows_of] / length, numbers, shares.weight if shares else None)
         weights, bias = regression.coef_ / length, regression.intercept_
         if len(regression.classes_) == 2:
             weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weights))
         network.head.bias.copy_(torch.from_numpy(bias))
+
+
+def mixed_targets(rows: NDArray[Any], weight: float) -> NDArray[Any]:
+    """Rows (1 + classes), a label's number and all probabilities -> (classes,): `weight` of these, the rest the label's."""
+    labels = np.eye(rows.shape[1] - 1)[rows[:, 0].astype(int)]
+    result: NDArray[Any] = weight * rows[:, 1:] + (1 - weight) * labels
+    return result
 
 
 def _one_regression(features: Array, applies: NDArray[Any]) -> NDArray[np.float64]:

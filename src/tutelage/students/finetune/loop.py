@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,11 +27,12 @@ POOL = 50
 
 
 class Pass(NamedTuple):
-    """One window to learn from: ids and types of its tokens, and the targets of the tokens (tokens,) or the whole ()."""
+    """One window to learn from: ids and types of its tokens, and the targets of the tokens (tokens,) or the whole (), or
+    what the network's own loss takes."""
 
     ids: list[int]
     types: list[int]
-    target: NDArray[np.int64]
+    target: NDArray[Any]
 
 
 @dataclass
@@ -70,6 +71,8 @@ def train(
             continue  # learnt before the process was killed, or ended early then
         network.train()
         for batch in batches[run.step - a_epoch * (epoch - 1) :]:
+            if hasattr(network, "share"):
+                network.share = run.step / run.steps  # type: ignore[assignment]
             loss = _loss(network, batch, pad_id, device, history.low_precision)
             loss.backward()  # type: ignore[no-untyped-call]
             run.update(loss.item())
@@ -186,6 +189,9 @@ def _loss(
     mask = (torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]).long()
     wanted = _stack([torch.from_numpy(np.atleast_1d(one.target)) for one in batch], -100, device)
     with _autocast(device, low_precision):
+        if (learn := getattr(network, "learn", None)) is not None:
+            found: torch.Tensor = learn(ids, mask, wanted)
+            return found
         logits = _call(network, ids, mask, types)
     if (own := getattr(network, "loss", None)) is not None:
         learned: torch.Tensor = own(logits.float(), wanted)
