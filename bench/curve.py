@@ -189,18 +189,26 @@ def came_true(project: Project, found: Curves, size: int, repeats: int) -> str:
         if one.fit is None or one.gain is None:
             said.append(f"- {one.candidate}: nothing was foretold.")
             continue
-        planned = plan(project, candidate(project, one.candidate), (size,), repeats)
+        largest = one.fit.largest
+        planned = plan(project, candidate(project, one.candidate), (largest, size), repeats)
         beside = against(project, data)
-        trained, _ = points(project, planned, data)
-        statistics = [beside.statistic([p.value for p in point.predictions]) for point in trained]
-        measured = scores({size: statistics}, len(data.examples), len(planned.train)).estimates()[0]
-        last = one.sizes[-1].score.value
-        foretold, low, high = (float(end[0]) for end in one.fit.band(np.array([float(size)])))
-        hit = "within" if one.gain.low <= measured.value - last <= one.gain.high else "OUTSIDE"
+        found_points, _ = points(project, planned, data)
+        statistics = {
+            n: [beside.statistic([p.value for p in point.predictions]) for point in found_points if point.size == n]
+            for n in (largest, size)
+        }
+        measured = scores(statistics, len(data.examples), len(planned.train))
+        apart = measured.draws[1] - measured.draws[0]
+        gain, low, high = measured.means[1] - measured.means[0], *np.quantile(apart, [0.025, 0.975])
+        foretold, bottom, top = (float(end[0]) for end in one.fit.band(np.array([float(size)])))
+        reached = measured.estimates()[1]
+        inside = "inside" if one.gain.low <= gain <= one.gain.high else "outside"
+        overlap = "overlap" if low <= one.gain.high and high >= one.gain.low else "do not overlap"
         said.append(
-            f"- {one.candidate} at {size:,}: foretold {foretold:.3f} ({low:.3f} to {high:.3f}), measured "
-            f"{measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f}); gain foretold {one.gain.value:+.3f} "
-            f"({one.gain.low:+.3f} to {one.gain.high:+.3f}), measured {measured.value - last:+.3f}: {hit} the interval."
+            f"- {one.candidate} at {size:,}: foretold {foretold:.3f} ({bottom:.3f} to {top:.3f}), measured "
+            f"{reached.value:.3f} ({reached.low:.3f} to {reached.high:.3f}). Gain over {largest:,}: foretold "
+            f"{one.gain.value:+.3f} ({one.gain.low:+.3f} to {one.gain.high:+.3f}), measured {gain:+.3f} ({low:+.3f} to "
+            f"{high:+.3f}): {inside} the interval that was foretold; the two intervals {overlap}."
         )
     return "\n".join(said)
 
