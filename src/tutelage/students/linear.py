@@ -68,7 +68,7 @@ class LinearSettings:
     threads: int | None = None
     targets: Targets = "auto"
     soft_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    temperature: Annotated[float, Field(gt=0)] = 3.0
 
 
 class LinearStudent(Student):

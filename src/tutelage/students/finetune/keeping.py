@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,12 +17,17 @@ HEAD = "head.safetensors"
 
 def keep_weights(network: TextClassifier, base: Base, folder: Path) -> None:
     """Write the transformer and its tokenizer so that `load_base` reads them, and the head beside them."""
-    padding = base.tokenizer.id_to_token(base.pad_id)
-    with quiet():
-        network.pooled.body.save_pretrained(folder)
-        PreTrainedTokenizerFast(tokenizer_object=base.tokenizer, pad_token=padding).save_pretrained(folder)
+    save_base(replace(base, model=network.pooled.body), folder)
     head = {name: value.detach().cpu().contiguous() for name, value in network.head.state_dict().items()}
     save_file(head, folder / HEAD)
+
+
+def save_base(base: Base, folder: Path) -> None:
+    """Write `base` so that `load_base` reads it."""
+    padding = base.tokenizer.id_to_token(base.pad_id)
+    with quiet():
+        base.model.save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_object=base.tokenizer, pad_token=padding).save_pretrained(folder)
 
 
 def kept_network(base: Base, folder: Path) -> TextClassifier:
