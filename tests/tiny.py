@@ -62,7 +62,9 @@ TURNS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor 
 MARKS = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 
 
-def make_causal(folder: Path, *, template: str | None = TURNS, window: int = 512, seed: int = 0) -> Path:
+def make_causal(
+    folder: Path, *, template: str | None = TURNS, window: int = 512, tied: bool = False, seed: int = 0
+) -> Path:
     """Write a Llama of two layers and width 32 to `folder`, whose tokens are the 256 bytes, some pairs, and MARKS."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pairs = [("t", "h"), ("e", "r"), ('"', ":"), ("{", '"'), ("i", "n")]
@@ -82,6 +84,7 @@ def make_causal(folder: Path, *, template: str | None = TURNS, window: int = 512
             intermediate_size=64,
             max_position_embeddings=window,
             eos_token_id=0,
+            tie_word_embeddings=tied,
             initializer_range=0.3,
         )
         LlamaForCausalLM(config).save_pretrained(folder)

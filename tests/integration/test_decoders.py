@@ -155,7 +155,10 @@ def test_what_is_written_is_what_transformers_reads(base: Path, tmp_path: Path) 
     )
 
 
-def test_a_soft_prompt_is_entries_of_the_vocabulary_that_are_never_written(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_soft_prompt_is_entries_of_the_vocabulary_that_are_never_written(tied: bool, tmp_path: Path) -> None:
+    """Also where the vocabulary's embeddings are the last layer's weights."""
+    base = make_causal(tmp_path / "base", tied=tied)
     student = SoftPromptStudent(
         TASKS["text"], SoftPromptSettings(str(base), tokens=5, epochs=2, threads=1, structured="none")
     )

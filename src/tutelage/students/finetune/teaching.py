@@ -165,7 +165,9 @@ class _Answers(Trainer):  # type: ignore[misc]
         model, folder = self.accelerator.unwrap_model(self.model), Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-        save_file({name: one.contiguous() for name, one in weights.items()}, folder / SAFETENSORS_WEIGHTS_NAME)
+        # Tied weights share memory, which safetensors refuses.
+        copies = {name: one.detach().clone().contiguous() for name, one in weights.items()}
+        save_file(copies, folder / SAFETENSORS_WEIGHTS_NAME)
         model.peft_config[model.active_adapter].save_pretrained(folder)
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
