@@ -43,7 +43,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/test.done: $(VENV)/demo.done
 	@echo "Installing what the tests need ..."
-	@$(PIP) install -c constraints.txt -e '.[ctranslate2,mlflow,wandb,data,postgresql,providers,setfit,text,bertscore]' --group dev
+	@$(PIP) install -c constraints.txt -e '.[ctranslate2,mlflow,wandb,data,postgresql,providers,setfit,synthesis,text,toxicity,bertscore]' --group dev
 	@touch $@
 
 weights/%/.sha256: scripts/weights.py | $(BIN)/python

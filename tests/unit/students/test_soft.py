@@ -98,7 +98,7 @@ def test_learning_certain_probabilities_is_learning_labels() -> None:
 def test_the_linear_student_is_as_unsure_as_its_teacher(tmp_path: Path) -> None:
     sure = {}
     for targets in ("soft", "hard"):
-        student = LinearStudent(TASK, LinearSettings(effort="low", targets=targets))  # type: ignore[arg-type]
+        student = LinearStudent(TASK, LinearSettings(effort="low", targets=targets))
         facts = student.fit(EXAMPLES, [], FitContext(tmp_path, Path))
         assert facts["targets"] == targets and facts["soft_labels"] == (0 if targets == "hard" else 14)
         sure[targets] = np.mean([one.confidence for one in student.predict_batch([{"text": "sun"}, {"text": "ice"}])])

@@ -11,22 +11,10 @@ from itertools import islice
 
 from datasketch import MinHash, MinHashLSH
 
-from tutelage.tasks.matching import normal
+from tutelage.labels.synthesis.alikeness import alike, runs
 
-RUN = 4
 BANDS, ROWS = 20, 3
 PAGE = 1000
-
-
-def runs(text: str) -> frozenset[str]:
-    """The runs of four characters of `text` in its strict form (see `tasks.matching`); a shorter text is one run."""
-    form = normal(text)
-    return frozenset(form[at : at + RUN] for at in range(max(1, len(form) - RUN + 1)))
-
-
-def alike(a: frozenset[str], b: frozenset[str]) -> float:
-    """The share of the runs of both that they have in common (Jaccard), in [0, 1]."""
-    return len(a & b) / len(a | b)
 
 
 class NearIndex:
