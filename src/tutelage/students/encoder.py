@@ -66,7 +66,7 @@ class EncoderStudent(Student):
         learned, chosen, origin = hold_out(train, dev, context.seed, kind_of(train))
         several = self.task.output == "labels"
         soft = soft_labels("encoder", self.settings, self.task, learned)
-        labels = soft.labels if soft else self._labels(learned)
+        labels = soft.labels if soft else labels_to_learn("encoder", self.task, learned)
         blend = self._blend(soft)
         classes = targets_of(learned, labels, soft, blend)
         wanted: list[Any] = [one.value for one in chosen]
@@ -110,17 +110,6 @@ class EncoderStudent(Student):
         if soft is None and not given.self_weight:
             return None
         return Blend(given.soft_weight if soft else 0.0, given.temperature, given.self_weight)
-
-    def _labels(self, examples: Sequence[Labelled]) -> list[str]:
-        if self.task.output == "labels":
-            return labels_to_learn("encoder", self.task, examples)
-        labels = sorted({str(one.value) for one in examples})
-        if len(labels) < 2:
-            raise TrainingError(
-                f"'encoder' needs examples of at least 2 labels in train, found {len(examples)} of "
-                f"{', '.join(map(repr, labels)) or 'none'}. Add more."
-            )
-        return labels
 
     def save(self, folder: Path) -> None:
         if self.answerer is None:

@@ -1,4 +1,4 @@
-"""Learning several of N labels: which labels there are to learn, and from which probability on one is given."""
+"""Which labels there are to learn, and, where several of N apply, from which probability on one is given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
 def labels_to_learn(family: str, task: Task, examples: Sequence[Labelled]) -> list[str]:
-    """The labels that some example has, in the task's order. Raises TrainingError where all examples have the same set."""
+    """The labels that some example has: of several in the task's order, of one sorted. Raises TrainingError where all
+    examples have the same."""
+    if task.output == "label":
+        found = sorted({str(one.value) for one in examples})
+        if len(found) < 2:
+            raise TrainingError(
+                f"{family!r} needs examples of at least 2 labels in train, found {len(examples)} of "
+                f"{', '.join(map(repr, found)) or 'none'}. Add more."
+            )
+        return found
     sets = {tuple(one.value) for one in examples}
     if len(sets) < 2:
         shown = ", ".join(map(repr, next(iter(sets), ()))) or "no label"

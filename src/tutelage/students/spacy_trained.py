@@ -95,7 +95,7 @@ class SpacyStudent(Student):
             documents = [self._marked(start, *pair) for pair in zip(learned, learnt.spans, strict=True)]
             held_out = [self._marked(start, *pair) for pair in zip(chosen, judged, strict=True)]
         else:
-            labels = self._labels(learned)
+            labels = labels_to_learn("spacy", self.task, learned)
             documents = [self._classed(start, one, labels) for one in learned]
             held_out = [self._classed(start, one, labels) for one in chosen]
         folder, scores = self._train(start, documents, held_out, labels, context)
@@ -112,17 +112,6 @@ class SpacyStudent(Student):
         shutil.copytree(self.answerer.folder, folder / MODEL_FOLDER)
         facts = {"labels": self.answerer.labels, "threshold": self.answerer.threshold, "merge": self.answerer.merge}
         (folder / STUDENT).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    def _labels(self, examples: Sequence[Labelled]) -> list[str]:
-        if self.task.output == "labels":
-            return labels_to_learn("spacy", self.task, examples)
-        labels = sorted({str(one.value) for one in examples})
-        if len(labels) < 2:
-            raise TrainingError(
-                f"'spacy' needs examples of at least 2 labels in train, found {len(examples)} of "
-                f"{', '.join(map(repr, labels))}. Add more."
-            )
-        return labels
 
     def _place(self, one: Labelled) -> tuple[str, list[Span]]:
         return self.task.input_text(one.example.input), spans.field_spans(self.task, one.example.input)
