@@ -104,6 +104,8 @@ class ExampleTable:
     def written(self) -> dict[str, int]:
         """Number of examples that a model wrote, by who wrote them."""
         table = schema.examples
-        query = select(table.c.synthetic, func.count()).where(table.c.synthetic.is_not(None)).group_by(table.c.synthetic)
+        query = (
+            select(table.c.synthetic, func.count()).where(table.c.synthetic.is_not(None)).group_by(table.c.synthetic)
+        )
         with self._database.read() as connection:
             return dict(sorted(tuple(row) for row in connection.execute(query)))
