@@ -30,6 +30,7 @@ from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.multitask_lesson import Lesson, Place, make_lesson
+from tutelage.students.multitask_mix import mixed
 from tutelage.students.scoring import dev_score
 from tutelage.students.sizing import FineTuning, Texts, hold_out
 from tutelage.tasks.record import RecordTask
@@ -44,9 +45,11 @@ FLOORS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 @dataclass(frozen=True)
 class MultitaskSettings(FineTuning):
-    """Settings of family `multitask-tagger`, see `FineTuning`."""
+    """Settings of family `multitask-tagger`, see `FineTuning`. `mixed` is how many copies of each text with the cues and the
+    order of lines of others are learned beside it."""
 
     max_length: int = 512
+    mixed: int = 0
 
 
 class MultitaskStudent(Student):
@@ -74,6 +77,8 @@ class MultitaskStudent(Student):
             )
         layout = lesson.layout
         texts = [task.input_text(one.example.input) for one in learned]
+        if self.settings.mixed:
+            lesson, texts = mixed(lesson, texts, self.settings.mixed, context.seed)
         dev_texts = [task.input_text(one.example.input) for one in chosen]
 
         def targets(number: int, encoding: Encoding) -> NDArray[np.int64]:
