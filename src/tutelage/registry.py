@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from tutelage.errors import MissingPackage, UnknownName
 
-Role: TypeAlias = Literal["llm", "recorded", "pretrained", "student"]
+Role: TypeAlias = Literal["llm", "recorded", "pretrained", "student", "system"]
+"""What kind of predictor it is; a `system` is made of others (a cascade, a router, a vote)."""
 
 EXTRAS = {
     "torch": "train",

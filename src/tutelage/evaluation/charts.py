@@ -14,9 +14,10 @@ from tutelage.evaluation.results import Report, Row
 KINDS = {
     "hosted LLM": ("#d6336c", "cross"),
     "local LLM": ("#b3541e", "square"),
-    "recorded model": ("#7d5ba6", "diamond"),
+    "recorded model": ("#7d5ba6", "triangle-down"),
     "off the shelf": ("#5f6b76", "triangle-up"),
     "student": ("#1f77b4", "circle"),
+    "system": ("#2b8a3e", "diamond"),
 }
 """Colour and shape of each kind of candidate."""
 SIZE = {"width": 340, "height": 300}
@@ -48,7 +49,7 @@ def charts(report: Report) -> dict[str, dict[str, Any]]:
 
 def kind_of(row: Row) -> str:
     """What kind of candidate it is, in words."""
-    words = {"recorded": "recorded model", "pretrained": "off the shelf", "student": "student"}
+    words = {"recorded": "recorded model", "pretrained": "off the shelf", "student": "student", "system": "system"}
     return words.get(row.role) or ("hosted LLM" if row.hosted else "local LLM")
 
 

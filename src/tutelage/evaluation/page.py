@@ -16,7 +16,7 @@ from tutelage.evaluation.charts import charts, kind_of, unpriced
 from tutelage.evaluation.fieldtable import field_html
 from tutelage.evaluation.latency import readable
 from tutelage.evaluation.marking import Mark, of_gold
-from tutelage.evaluation.results import Answered, Report, Row, broken_limits
+from tutelage.evaluation.results import Answered, Report, Row, Section, broken_limits
 from tutelage.evaluation.trusted import trust_html
 from tutelage.types import Prediction
 
@@ -33,12 +33,9 @@ TITLES = {
 
 def html_page(report: Report, answered: Sequence[Answered]) -> str:
     """The page: headline, table, charts, assumptions, and a browser of the answers side by side."""
-    drawn = charts(report)
-    figures = "".join(
-        f'<figure><figcaption>{TITLES[name]}</figcaption><div id="chart-{name}" role="img" aria-label="{TITLES[name]}, '
-        f'the figures are in the table"></div></figure>'
-        for name in drawn
-    )
+    drawn: dict[str, Mapping[str, Any]] = dict(charts(report))
+    figures = "".join(_figure(name, TITLES[name]) for name in drawn)
+    sections = "".join(_section(number, section, drawn) for number, section in enumerate(report.sections))
     missing = unpriced(report)
     beside = (
         f'<p class="soft">Not in the cost chart, cost unknown: {escape(", ".join(missing))}.</p>' if missing else ""
@@ -69,6 +66,7 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 <h2>Charts</h2>
 <div class="charts">{figures}</div>
 {beside}
+{sections}
 <h2>Behind the figures</h2>
 {_list(_notes(report))}
 <h2>Answers side by side</h2>
@@ -88,6 +86,24 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 </body>
 </html>
 """
+
+
+def _figure(name: str, title: str) -> str:
+    label = f"{escape(title)}, the figures are in the table"
+    return f'<figure><figcaption>{escape(title)}</figcaption><div id="chart-{name}" role="img" aria-label="{label}"></div></figure>'
+
+
+def _section(number: int, section: Section, drawn: dict[str, Mapping[str, Any]]) -> str:
+    """The HTML of a section; its charts are put into `drawn` under the names of their places."""
+    figures = ""
+    for at, (title, chart) in enumerate(section.charts.items()):
+        drawn[f"section-{number}-{at}"] = chart
+        figures += _figure(f"section-{number}-{at}", title)
+    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in section.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in section.rows)
+    table = f'<div class="wide" tabindex="0"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    parts = [f"<h2>{escape(section.title)}</h2>", table if rows else "", _list(section.notes) if section.notes else ""]
+    return "".join(parts) + (f'<div class="charts">{figures}</div>' if figures else "")
 
 
 def _table(report: Report) -> str:

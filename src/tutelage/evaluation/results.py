@@ -79,6 +79,17 @@ def broken_limits(row: Row) -> str:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the HTML page that another room adds: notes, a table, and charts (title -> Vega-Lite specification)."""
+
+    title: str
+    notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    charts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Report:
     """All candidates on the same n examples of a split, best first by `metric`.
 
@@ -99,6 +110,8 @@ class Report:
     """What each confidence of each candidate is worth."""
     ceiling: Ceiling | None = None
     """The teacher against gold and itself, and the students against both; None where there is no gold or no teacher."""
+    sections: Sequence[Section] = ()
+    """What other rooms add to the page."""
 
     def json(self) -> dict[str, Any]:
         head = {
@@ -109,6 +122,7 @@ class Report:
             "skipped": dict(self.skipped),
             "confidences": [row.json() for row in self.trust],
             "ceiling": self.ceiling and asdict(self.ceiling),
+            "sections": [asdict(section) for section in self.sections],
         }
 
 
