@@ -89,8 +89,8 @@ def html_page(report: Report, answered: Sequence[Answered]) -> str:
 
 
 def _figure(name: str, title: str) -> str:
-    label = f"{escape(title)}, the figures are in the table"
-    return f'<figure><figcaption>{escape(title)}</figcaption><div id="chart-{name}" role="img" aria-label="{label}"></div></figure>'
+    place = f'<div id="chart-{name}" role="img" aria-label="{escape(title)}, the figures are in the table"></div>'
+    return f"<figure><figcaption>{escape(title)}</figcaption>{place}</figure>"
 
 
 def _section(number: int, section: Section, drawn: dict[str, Mapping[str, Any]]) -> str:

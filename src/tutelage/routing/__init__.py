@@ -1,1 +1,1 @@
-"""Which system answers an input, and the proof that it may: calibrated confidence, cascades under a certificate, shift, routers."""
+"""Which system answers an input, and the proof that it may: confidence, cascades under a certificate, shift, routers."""
