@@ -68,8 +68,9 @@ RECORD = """
 [candidates.multitask-tagger]
 family = "multitask-tagger"
 base = "{minilm}"
-[candidates.spacy]
-family = "spacy"
+[candidates.causal]
+family = "causal"
+base = "{smollm}"
 """
 TEXT = """
 [candidates.causal]
