@@ -18,6 +18,8 @@ from tutelage.tasks import Task
 from tutelage.tasks.file import Price, TaskFile, read_task_file
 
 CARD = "card.json"
+LEARNED_FROM = "learned_from.txt"
+"""In an artefact: the ids of the examples of train and dev that it learned from or was chosen on, a line each."""
 
 
 @dataclass(frozen=True)

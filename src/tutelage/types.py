@@ -14,8 +14,9 @@ Input: TypeAlias = Mapping[str, str]
 Value: TypeAlias = str | list[str] | dict[str, Any]
 """An answer: a string for `label` and `text`, a list of strings for `strings` and `labels`, JSON by field for `record`."""
 
-Split: TypeAlias = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+Split: TypeAlias = Literal["train", "dev", "calibration", "test"]
+"""Students learn from train and are chosen on dev; what is certified is proved on calibration; test is for the report."""
+SPLITS: tuple[Split, ...] = ("train", "dev", "calibration", "test")
 
 
 @dataclass(frozen=True, slots=True)

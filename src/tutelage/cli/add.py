@@ -54,9 +54,9 @@ def command(
 ) -> None:
     """Add examples (and labels) from FILE: .csv, .jsonl, .parquet, each also with .gz, or a folder of `datasets`.
 
-    An example goes where --split says, else where the file's own column `split` says, else 80 % to train, 10 % to dev
-    and 10 % to test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line and why.
-    Adding a file again adds nothing twice.
+    An example goes where --split says, else where the file's own column `split` says, else 70 % to train and 10 % each
+    to dev, calibration and test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line
+    and why. Adding a file again adds nothing twice.
 
     The label of a `strings` or `labels` task is a JSON list, or text with ; between the strings. [] says that there is
     none to find; an empty cell says nothing. The label of a `record` task is a JSON object in one column, or has a column

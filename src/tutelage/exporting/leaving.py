@@ -17,7 +17,7 @@ from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.harness import example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.results import Report
-from tutelage.project import CARD, Project, newest_artefact, read_card
+from tutelage.project import CARD, LEARNED_FROM, Project, newest_artefact, read_card
 from tutelage.registry import Table
 from tutelage.students.base import Student
 from tutelage.tasks import Task
@@ -73,7 +73,7 @@ class Leaving:
 
     def own_files(self) -> Files:
         """The artefact without its card, which stands beside it."""
-        return {name: path for name, path in self.artefact().items() if name != CARD}
+        return {name: path for name, path in self.artefact().items() if name not in (CARD, LEARNED_FROM)}
 
     def task_json(self) -> bytes:
         """The task as task.json; what only scores answers (BERTScore's encoder) stays at home."""

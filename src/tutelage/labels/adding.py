@@ -30,6 +30,7 @@ _SPLITS: dict[str, Split] = {
     "valid": "dev",
     "val": "dev",
     "validation": "dev",
+    "calibration": "calibration",
     "test": "test",
 }
 _SHOWN = 20

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, select
 from tutelage.errors import StoreError
 from tutelage.store import schema
 from tutelage.store.database import Database
-from tutelage.types import Example, Split, canonical_json
+from tutelage.types import SPLITS, Example, Split, canonical_json
 
 PAGE = 1000
 
@@ -99,7 +99,7 @@ class ExampleTable:
         query = select(schema.examples.c.split, func.count()).group_by(schema.examples.c.split)
         with self._database.read() as connection:
             found: dict[str, int] = dict(connection.execute(query).all())
-        return {"train": found.get("train", 0), "dev": found.get("dev", 0), "test": found.get("test", 0)}
+        return {split: found.get(split, 0) for split in SPLITS}
 
     def written(self) -> dict[str, int]:
         """Number of examples that a model wrote, by who wrote them."""

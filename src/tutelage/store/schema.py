@@ -30,7 +30,7 @@ examples = Table(
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("id", String(32), nullable=False, unique=True),
     Column("input", Text, nullable=False),
-    Column("split", String(5), nullable=False),
+    Column("split", String(11), nullable=False),
     Column("group_name", Text),
     Column("synthetic", Text),
     Index("examples_split", "split", "seq"),
@@ -85,7 +85,7 @@ measurements = Table(
     "measurements",
     metadata,
     Column("predictor", String(32), primary_key=True),
-    Column("split", String(5), primary_key=True),
+    Column("split", String(11), primary_key=True),
     Column("facts", Text, nullable=False),
 )
 
@@ -173,6 +173,14 @@ def _fifth(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
+def _sixth(connection: Connection) -> None:
+    """A fourth split has a longer name; SQLite does not bound the length."""
+    metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        for table in ("examples", "measurements"):
+            connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN split TYPE VARCHAR(11)"))
+
+
 def _add_texts(connection: Connection, table: str, *names: str) -> None:
     present = {column["name"] for column in inspect(connection).get_columns(table)}
     for name in names:
@@ -180,7 +188,7 @@ def _add_texts(connection: Connection, table: str, *names: str) -> None:
             connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} TEXT"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth]
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth, _sixth]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.errors import StoreError, TrainingError, UsageError
-from tutelage.project import Project, newest_artefact, publish_artefact, read_card
+from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
 from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.students.cards import doubts, overridden
@@ -121,6 +121,8 @@ def _fit(
         result = work / "result"
         result.mkdir()
         fitted.save(result)
+        ids = sorted(one.example.id for part in data for one in part)
+        (result / LEARNED_FROM).write_text("\n".join([*ids, ""]), encoding="utf-8")
         facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": _versions()}
         folder = publish_artefact(project, result, run_id, facts)
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from tutelage.errors import TaskFileError
 from tutelage.tasks import OUTPUTS, Task
+from tutelage.types import Split
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class DataFile(_Strict):
     """One file of examples that `tutelage run` adds."""
 
     file: str
-    split: Literal["train", "dev", "test"] | None = None
+    split: Split | None = None
     fields: dict[str, str] = {}
     label: str | dict[str, str] | None = None
     group: str | None = None

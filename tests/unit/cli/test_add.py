@@ -39,7 +39,7 @@ def test_add_says_what_became_of_the_rows(folder: Path, capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
-        "data.csv: 4 rows, 2 examples added (1 train, 0 dev, 1 test), 2 labels added",
+        "data.csv: 4 rows, 2 examples added (1 train, 0 dev, 0 calibration, 1 test), 2 labels added",
         "1 were there already.",
         "1 of them are in another split than the file wants, and stay there.",
         f"1 could not be used, see {Path('rejects/data.rejects.jsonl')}",
@@ -59,7 +59,7 @@ def test_add_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "labelled": 2,
         "rejected": 1,
         "rejects_file": str(folder / "rejects" / "data.rejects.jsonl"),
-        "by_split": {"train": 0, "dev": 2, "test": 0},
+        "by_split": {"train": 0, "dev": 2, "calibration": 0, "test": 0},
         "moved": 0,
     }
     assert err == "" and out.count("\n") == 1
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_one_line(
 
 def test_a_split_that_does_not_exist_is_a_usage_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("add", "data.csv", "--split", "holdout") == 2
-    assert "'holdout' is not one of 'train', 'dev', 'test'" in capsys.readouterr().err
+    assert "'holdout' is not one of 'train', 'dev', 'calibration', 'test'" in capsys.readouterr().err
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

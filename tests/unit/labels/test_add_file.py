@@ -42,7 +42,7 @@ def rejects(report: AddReport) -> list[dict[str, Any]]:
 
 
 def labels(one: Project) -> dict[str, object]:
-    splits = ("train", "dev", "test")
+    splits = ("train", "dev", "calibration", "test")
     return {next(iter(l.example.input.values())): l.value for split in splits for l in one.store.labels.read(split)}  # type: ignore[arg-type]
 
 
@@ -59,7 +59,7 @@ def test_a_file_is_added_once(tmp_path: Path) -> None:
     assert labels(one) == {"where is it": "other", "I paid twice": "billing"}
     again = add_file(one, path, AddOptions(label="label"))
     assert (again.read, again.added, again.duplicates, again.labelled, again.moved) == (4, 0, 4, 0, 0)
-    assert again.by_split == {"train": 0, "dev": 0, "test": 0}
+    assert again.by_split == {"train": 0, "dev": 0, "calibration": 0, "test": 0}
     assert one.store.labels.labelled_by("import") == {example_id({"text": t}) for t in ("where is it", "I paid twice")}
 
 
@@ -69,7 +69,7 @@ def test_columns_are_mapped_and_numbers_become_text(tmp_path: Path) -> None:
         tmp_path, {"body": "e\u0301 ", "title": 7, "topic": 1, "x": None}, {"body": "b", "title": 1.5, "topic": True}
     )
     report = add_file(one, path, AddOptions(fields={"text": "body"}, label="topic", source="human:ada", split="dev"))
-    assert report.by_split == {"train": 0, "dev": 2, "test": 0}
+    assert report.by_split == {"train": 0, "dev": 2, "calibration": 0, "test": 0}
     found = list(one.store.labels.read("dev"))
     assert [dict(l.example.input) for l in found] == [{"text": "é ", "title": "7"}, {"text": "b", "title": "1.5"}]
     assert [(l.value, l.source) for l in found] == [("1", "human:ada"), ("true", "human:ada")]
@@ -90,13 +90,16 @@ def test_the_files_own_split_is_kept(tmp_path: Path) -> None:
     found = {e.input["text"]: e.split for e in one.store.examples.read()}
     assert [found[f"t{n}"] for n in range(7)] == ["train", "dev", "test", "dev", "dev", "dev", "test"]
     assert found["hashed"] == split_of(example_id({"text": "hashed"})) and report.rejected == 2
-    assert rejects(report)[0]["reason"] == "the split 'holdout' is not one of train, dev, valid, val, validation, test"
+    assert (
+        rejects(report)[0]["reason"]
+        == "the split 'holdout' is not one of train, dev, valid, val, validation, calibration, test"
+    )
 
 
 def test_a_split_that_is_asked_for_wins_over_the_files(tmp_path: Path) -> None:
     one = project(tmp_path)
     add_file(one, jsonl(tmp_path, {"text": "a", "split": "nonsense"}), AddOptions(split="test"))
-    assert one.store.examples.counts() == {"train": 0, "dev": 0, "test": 1}
+    assert one.store.examples.counts() == {"train": 0, "dev": 0, "calibration": 0, "test": 1}
 
 
 def test_a_column_named_split_may_be_something_else(tmp_path: Path) -> None:
@@ -113,7 +116,7 @@ def test_examples_keep_their_split_and_it_is_said(tmp_path: Path) -> None:
     add_file(one, jsonl(tmp_path, {"text": "a"}, {"text": "b"}), AddOptions(split="test"))
     report = add_file(one, jsonl(tmp_path, {"text": "a"}, {"text": "b"}, {"text": "c"}), AddOptions(split="train"))
     assert (report.added, report.duplicates, report.moved) == (1, 2, 2)
-    assert one.store.examples.counts() == {"train": 1, "dev": 0, "test": 2}
+    assert one.store.examples.counts() == {"train": 1, "dev": 0, "calibration": 0, "test": 2}
     # The hash is nobody's wish.
     assert add_file(one, jsonl(tmp_path, {"text": "a"}, {"text": "b"})).moved == 0
     both = jsonl(tmp_path, {"text": "d", "split": "train"}, {"text": "d", "split": "test"})
@@ -127,7 +130,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     found = list(one.store.examples.read())
     assert {e.group: e.split for e in found if e.group} == {str(book): split_of(str(book)) for book in range(30)}
     assert len({(e.group, e.split) for e in found if e.group}) == 30
-    assert len({e.split for e in found}) == 3
+    assert len({e.split for e in found}) == 4
     assert (found[-1].group, found[-1].split) == (None, split_of(found[-1].id))
 
 
@@ -262,7 +265,7 @@ def test_a_file_in_another_encoding_stores_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"text\n" + b"plain %d\n" * 3 + "Grüße\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"is not UTF-8: line 5, byte"):
         add_file(one, path)
-    assert one.store.examples.counts() == {"train": 0, "dev": 0, "test": 0}
+    assert one.store.examples.counts() == {"train": 0, "dev": 0, "calibration": 0, "test": 0}
 
 
 def test_rejects_that_cannot_be_written(tmp_path: Path) -> None:
@@ -279,7 +282,7 @@ def test_many_batches_and_a_repeat_after_a_break(tmp_path: Path, monkeypatch: py
     path = jsonl(tmp_path, *facts, {"text": ""})
 
     def stop(n: int) -> None:
-        if one.store.examples.counts()["train"] > 150:
+        if one.store.examples.counts()["train"] > 130:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

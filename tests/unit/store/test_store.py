@@ -33,7 +33,7 @@ def test_examples_come_back_as_they_were(store: Store) -> None:
     assert list(store.examples.read()) == many
     assert list(store.examples.read("test")) == [one for one in many if one.split == "test"]
     assert list(store.examples.read("dev")) == []
-    assert store.examples.counts() == {"train": 1605, "dev": 0, "test": 402}
+    assert store.examples.counts() == {"train": 1605, "dev": 0, "calibration": 0, "test": 402}
     assert store.examples.splits([many[0].id, many[1].id, "unknown"]) == {many[0].id: "test", many[1].id: "train"}
 
 
@@ -185,7 +185,7 @@ def test_a_migration_that_breaks_leaves_nothing(database_url: str, monkeypatch: 
         open_store(database_url)
     monkeypatch.undo()
     store = open_store(database_url)
-    assert store.examples.counts() == {"train": 0, "dev": 0, "test": 0}
+    assert store.examples.counts() == {"train": 0, "dev": 0, "calibration": 0, "test": 0}
     store.close()
 
 

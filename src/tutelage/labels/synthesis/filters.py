@@ -50,7 +50,7 @@ class Filters:
             for name, found in zip(self._task.fields, texts, strict=True)
         }
         index = load("tutelage.labels.synthesis.near:NearIndex", "synthesize")
-        self._held_out = index(near, self._texts("dev", "test"))
+        self._held_out = index(near, self._texts("dev", "calibration", "test"))
         self._train = index(near, self._texts("train"))
         self._labels = {normal(label) for label in labels_of(self._task)}
         self.language, self._foreign = language_of(self._task.input_text(one.example.input) for one in seeds)
