@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from tutelage import settings
 from tutelage.cli.judge import shown
 from tutelage.errors import TutelageError
-from tutelage.evaluation.harness import Progress
+from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.judge.agreement import Check, check
 from tutelage.evaluation.judge.judges import Judge, judge_named
 from tutelage.evaluation.judge.votes import Votes, read_votes, sample

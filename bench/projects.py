@@ -15,8 +15,9 @@ from typing import Any
 
 from tutelage import settings
 from tutelage.errors import TutelageError
+from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.candidates import candidate
-from tutelage.evaluation.harness import Progress, evaluate, example_set
+from tutelage.evaluation.harness import evaluate, example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.results import Answered, Report
 from tutelage.labels.adding import AddOptions, add_file

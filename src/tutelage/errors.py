@@ -11,6 +11,7 @@ TutelageError                 one line: what is wrong, the value, what to do   (
 +-- BudgetExceeded            the next call could cost more than is left
 +-- MissingPackage            an optional package is not installed
 +-- TrainingError             a student cannot be trained on what there is
++-- CertificateError          nothing can be proved, or a certificate is not of what is there
 """
 
 from __future__ import annotations
@@ -74,4 +75,8 @@ class MissingPackage(TutelageError):
 
 
 class TrainingError(TutelageError):
+    pass
+
+
+class CertificateError(TutelageError):
     pass

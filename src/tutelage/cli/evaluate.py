@@ -10,8 +10,9 @@ import click
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
 from tutelage.errors import TutelageError, UsageError
+from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.candidates import Candidate, candidate
-from tutelage.evaluation.harness import ExampleSet, Progress, evaluate, every_example, example_set
+from tutelage.evaluation.harness import ExampleSet, evaluate, every_example, example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.table import terminal_table
 from tutelage.project import Project

@@ -22,6 +22,8 @@ FAMILIES = Table(
         "best-of-n": "tutelage.prompting.sampling:BEST_OF_N",
         "prompt-search": "tutelage.evaluation.search.family:FAMILY",
         "replay": "tutelage.evaluation.replay:FAMILY",
+        "cascade": "tutelage.routing.cascade:FAMILY",
+        "router": "tutelage.routing.router.family:FAMILY",
         **STUDENTS.rows(),
     },
 )

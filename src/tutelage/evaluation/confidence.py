@@ -174,14 +174,18 @@ def _says_nothing(judged: Judged) -> str:
 
 
 def _parts(task: Task, gold: Value, prediction: Prediction) -> list[tuple[float, bool]]:
-    """(confidence, right) of each field of a record, or of each string of a list, that has a confidence."""
+    return [(confidence, right) for _, confidence, right in part_pairs(task, gold, prediction)]
+
+
+def part_pairs(task: Task, gold: Value, prediction: Prediction) -> list[tuple[str, float, bool]]:
+    """(name, confidence, right) of each field of a record, or of each string of a list, that has a confidence."""
     if prediction.value is None or not prediction.parts:
         return []
     if isinstance(gold, dict) and isinstance(prediction.value, dict):
         forms = {field: form_of(task, field) for field in prediction.parts}
         right = {field: form(gold.get(field)) == form(prediction.value.get(field)) for field, form in forms.items()}
-        return [(confidence, right[field]) for field, confidence in prediction.parts.items()]
+        return [(field, confidence, right[field]) for field, confidence in prediction.parts.items()]
     if isinstance(gold, str):  # the parts are other labels' probabilities, of which all but one are meant to be wrong
         return []
     wanted = {normal(text) for text in gold}
-    return [(confidence, normal(text) in wanted) for text, confidence in prediction.parts.items()]
+    return [(text, confidence, normal(text) in wanted) for text, confidence in prediction.parts.items()]

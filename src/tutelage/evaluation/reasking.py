@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from tutelage.evaluation.asking import Progress, ask
 from tutelage.evaluation.candidates import candidate, close, teacher_name
 from tutelage.evaluation.ceiling import Ceiling, again, ceiling, remember
-from tutelage.evaluation.harness import ExampleSet, Progress, answers, ask
+from tutelage.evaluation.harness import ExampleSet, answers
 from tutelage.evaluation.reporting import trained_on
 from tutelage.labels.teach import priced
 from tutelage.project import Project

@@ -10,9 +10,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from tutelage.errors import DataError, TutelageError, UsageError
+from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.exact import exact_match
 from tutelage.evaluation.fields import field_matches
-from tutelage.evaluation.harness import ExampleSet, Progress, evaluate
+from tutelage.evaluation.harness import ExampleSet, evaluate
 from tutelage.evaluation.intervals import Estimate, difference, estimate
 from tutelage.evaluation.metrics import Answers, Floats, Mean, Statistic
 from tutelage.evaluation.scoring import statistic

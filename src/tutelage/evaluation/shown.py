@@ -13,9 +13,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from tutelage.errors import DataError, UsageError
+from tutelage.evaluation.asking import Progress, ask
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.exact import exact_match
-from tutelage.evaluation.harness import Progress, ask, evaluate, example_set
+from tutelage.evaluation.harness import evaluate, example_set
 from tutelage.evaluation.intervals import Estimate, estimate, independent
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.scoring import statistic

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tutelage.errors import DataError, ModelError, TaskFileError, UnknownName
+from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.candidates import Candidate, candidate, teacher_name
-from tutelage.evaluation.harness import Progress, evaluate, example_set
+from tutelage.evaluation.harness import evaluate, example_set
 from tutelage.evaluation.replay import read_record
 from tutelage.evaluation.reporting import make_report
 from tutelage.labels.splitting import example_id

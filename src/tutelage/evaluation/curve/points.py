@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from tutelage.errors import StoreError, TrainingError, UsageError
+from tutelage.evaluation.asking import CHUNK
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.curve.subsets import nested, sizes_for, subset
-from tutelage.evaluation.harness import CHUNK, ExampleSet
+from tutelage.evaluation.harness import ExampleSet
 from tutelage.project import Project
 from tutelage.students.base import FitContext, Student
 from tutelage.students.training import clear_killed

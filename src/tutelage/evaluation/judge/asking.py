@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from tutelage.evaluation.asking import Progress, ask
 from tutelage.evaluation.costs import Cost, cost_of
-from tutelage.evaluation.harness import Progress, ask
 from tutelage.evaluation.judge.judges import Judge
 from tutelage.project import Project
 from tutelage.types import Example, Input, Prediction, digest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from tutelage.errors import BudgetExceeded, TrainingError
-from tutelage.evaluation.harness import ask
+from tutelage.evaluation.asking import ask
 from tutelage.evaluation.metrics import METRICS, Metric
 from tutelage.evaluation.search.found import Found, Measured, measured
 from tutelage.evaluation.search.halving import plan

@@ -1,0 +1,156 @@
+"""What was proved of a cascade, and how to check it again: a small JSON file that a person can read.
+
+A certificate says: inputs as those of the calibration examples, answered by these models with these thresholds, have a mean loss
+of at most `max_loss`, unless something happened in the drawing of the calibration examples that has a probability of at most
+1 - `confidence`. It holds while the models are those whose hashes it names and inputs come as the calibration examples did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tutelage.errors import CertificateError
+from tutelage.evaluation.candidates import candidate
+from tutelage.evaluation.intervals import Estimate
+from tutelage.project import Project, newest_artefact
+
+FOLDER = "certificates"
+VERSION = 1
+
+PROVED = "proved"
+UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """A stage as it was certified: the candidate's name, its fingerprint, its artefact's run and the SHA-256 of its files
+    ("" where it has none), and how its confidence is read (None for the last stage, which answers what is left)."""
+
+    name: str
+    fingerprint: str
+    artefact: str
+    artefact_sha256: str
+    confidence: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """A loss that is kept under `most`: its mean on the calibration examples, its p-value (None: unproven), of which `group`."""
+
+    loss: str
+    most: float
+    mean: float
+    n: int
+    p_value: float | None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """See the module's text. `threshold` is of calibrated confidence: a stage answers at or above it, and None answers never.
+
+    `status` is "proved", or "unproven" for a threshold that was taken without proof. `bound` names the test, `level` is what each
+    certificate of the same choice may err (1 - confidence over the number of candidates tried). `escalated` is the share of
+    calibration examples that the last stage answers, `reference` whose labels are right, with counts. `assumes` says under
+    which of the two it holds: inputs as a whole as in calibration ("exchangeable"), or each group by itself ("groups").
+    """
+
+    task: str
+    candidate: str
+    status: str
+    threshold: float | None
+    max_loss: float
+    confidence: float
+    level: float
+    bound: str
+    losses: Sequence[LossFacts]
+    against: str
+    reference: str
+    n: int
+    stages: Sequence[StageFacts]
+    answered_by: Mapping[str, float]
+    escalated: Estimate
+    dollars_per_1000: float | None
+    cost_basis: str
+    assumes: str
+    calibration_fingerprint: str
+    dev_fingerprint: str
+    gate: Mapping[str, Any] | None = None
+    tried: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    version: int = VERSION
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def certificate_path(project: Project, name: str) -> Path:
+    return project.folder / FOLDER / f"{name}.json"
+
+
+def write_certificate(path: Path, certificate: Certificate) -> None:
+    """Write it, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    half.write_text(json.dumps(certificate.json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    half.replace(path)
+
+
+def read_certificate(path: Path) -> Certificate:
+    """The certificate at `path`. Raises CertificateError in one line when there is none or it cannot be one."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CertificateError(
+            f"There is no certificate {path}. Make one with: tutelage calibrate {path.stem}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"The certificate {path} cannot be read: {error}.") from None
+    try:
+        found: Certificate = TypeAdapter(Certificate).validate_python(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise CertificateError(f"{path} is no certificate: {place}: {first['msg'].lower()}. Make it again.") from None
+    if found.version != VERSION:
+        raise CertificateError(f"{path} has version {found.version}, this tutelage reads {VERSION}. Make it again.")
+    return found
+
+
+def stage_facts(project: Project, name: str, confidence: Mapping[str, Any] | None) -> StageFacts:
+    """The hashes of candidate `name` as it is now."""
+    one = candidate(project, name)
+    folder = newest_artefact(project, name) if one.family.student else None
+    sha = folder_hash(folder) if folder else ""
+    return StageFacts(name, one.fingerprint(project), folder.name if folder else "", sha, confidence)
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files in the folder."""
+    total = hashlib.sha256()
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def check_stages(project: Project, certificate: Certificate) -> None:
+    """Raises CertificateError naming the first stage, and which of its hashes is no longer the certified one."""
+    for stage in certificate.stages:
+        now = stage_facts(project, stage.name, stage.confidence)
+        for what in ("artefact", "artefact_sha256", "fingerprint"):
+            if getattr(now, what) != getattr(stage, what):
+                raise CertificateError(
+                    f"The certificate of {certificate.candidate!r} is not of this {stage.name!r}: its {what} was "
+                    f"{getattr(stage, what)[:16] or 'none'} and is {getattr(now, what)[:16] or 'none'}. "
+                    f"Certify what is there now: tutelage calibrate {certificate.candidate}"
+                )
