@@ -5,7 +5,8 @@
     python -m bench.students --dataset ingredients --test test_newsource --work FOLDER    # the site that train has not
 
 A project as a user would make it, in FOLDER: what is trained or answered there is not done again. Students learn from train and
-are chosen on dev; test is answered once by each. Data: banking77 (CC BY 4.0), ingredients (MIT), invoices (Apache-2.0; the
+are chosen on dev; test is answered once by each. Data: banking77 (CC BY 4.0), clinc150 (CC BY 3.0, with
+its "oos"), ingredients (MIT), invoices (Apache-2.0; the
 recorded teacher's labels are what is learnt from), snips slots (CC0), litbank_characters (CC BY 4.0),
 scitldr_titles (Apache-2.0). Dollars are those of the processor, see HARDWARE.
 """
@@ -90,6 +91,7 @@ class Set(NamedTuple):
 
 SETS = {
     "banking77": Set("label", "label", "Which intent has the customer of a bank who writes this?", LABEL),
+    "clinc150": Set("label", "label", "Which of 151 intents has the user of an assistant who writes this?", LABEL),
     "ingredients": Set("record", "fields", INSTRUCTIONS["ingredients"], RECORD),
     "invoices": Set("record", "fields", "Read the e-mailed invoice and give its fields.", RECORD),
     "snips": Set("record", "fields", "Which things does the command to a voice assistant name?", RECORD),
@@ -142,7 +144,7 @@ def made(chosen: argparse.Namespace) -> Project:
 
 def extra(dataset: str, train: list[dict[str, Any]]) -> str:
     """What the output kind has to know."""
-    if dataset == "banking77":
+    if dataset in ("banking77", "clinc150"):
         return f"labels = {json.dumps(sorted({one['label'] for one in train}))}"
     if dataset == "litbank_characters":
         return "grounded = true"

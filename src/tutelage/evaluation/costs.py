@@ -63,6 +63,8 @@ def cost_of(
     `seconds` is the computing time an answer takes when the machine is kept busy. What is `hosted` by somebody else has
     a price per token or none that is known: its seconds are not ours. `price` is named in the basis, not charged again.
     """
+    if role == "system":
+        return api_cost(usages, "its parts' dollars, added: API prices, this machine's time")
     if any(usage.dollars is not None for usage in usages):
         return api_cost(usages, "recorded dollars" if role == "recorded" else price_basis(price))
     if hosted:

@@ -47,5 +47,5 @@ def outcome_text(name: str, outcome: Outcome, made: Certificate | None, path: Pa
         )
     head = certificate_text(made) if made else f"{name}: nothing proved"
     point = "" if outcome.point is None else f"  the point estimate would take {outcome.point:.4f}, without proof"
-    parts = [head, *lines, point, f"  -> {path}" if path else f"  {outcome.problem}"]
+    parts = [head, *lines, point, f"  -> {path}" if path else ""]
     return "\n".join(part for part in parts if part)
