@@ -137,7 +137,8 @@ def made(chosen: argparse.Namespace) -> Project:
     head = f'name = "{chosen.dataset}"\noutput = "{given.output}"\ninstructions = "{given.instructions}"\n'
     head += f"{extra(chosen.dataset, splits['train'])}\n{given.candidates.format(**bases)}{HARDWARE}"
     if chosen.dataset == "invoices":  # learnt from the teacher's answers alone, scored against gold
-        for split in ("train", "dev"):
+        taught: tuple[Split, ...] = ("train", "dev")
+        for split in taught:
             splits[split] = [one | {"fields": one["teacher"]["fields"]} for one in splits[split]]
     return make_project(chosen.work, head, given.label, splits)
 

@@ -14,6 +14,7 @@ from tutelage.evaluation.harness import example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.table import terminal_table
 from tutelage.project import Project
+from tutelage.routing.sections import with_sections
 from tutelage.types import Split
 
 
@@ -40,6 +41,7 @@ def command(project: Project, split: Split, against: str | None, out: Path | Non
     examples = example_set(project, split, against)  # type: ignore[arg-type]
     chosen = [candidate(project, name) for name in project.file.candidates]
     result, answered = make_report(project, chosen, examples)
+    result = with_sections(project, result, answered, examples)
     files = write_report(result, answered, out or project.reports)
     table = "" if as_json else terminal_table(result)
     emit(result.json(), as_json, f"{table}\nReport: {files['html']}")

@@ -23,6 +23,7 @@ from tutelage.evaluation.table import terminal_table
 from tutelage.labels.adding import AddOptions
 from tutelage.labels.teach import TeachOptions
 from tutelage.project import Project
+from tutelage.routing.sections import with_sections
 from tutelage.types import Split
 
 
@@ -58,6 +59,7 @@ def command(project: Project, split: Split, against: str | None, budget: float |
     result, answered = make_report(project, [one for one in ready if one.name not in problems], examples)
     for name, problem in problems.items():
         _say(f"{name} was left out: {problem}")
+    result = with_sections(project, result, answered, examples)
     files = write_report(result, answered, project.reports)
     table = "" if as_json else terminal_table(result)
     emit(result.json(), as_json, f"{table}\nReport: {files['html']}")

@@ -88,6 +88,10 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     charts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def json(self) -> dict[str, Any]:
+        """Its figures; the charts are in the page."""
+        return {"title": self.title, "notes": list(self.notes), "columns": list(self.columns), "rows": list(self.rows)}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -122,7 +126,7 @@ class Report:
             "skipped": dict(self.skipped),
             "confidences": [row.json() for row in self.trust],
             "ceiling": self.ceiling and asdict(self.ceiling),
-            "sections": [asdict(section) for section in self.sections],
+            "sections": [section.json() for section in self.sections],
         }
 
 

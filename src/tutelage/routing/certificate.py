@@ -82,6 +82,8 @@ class Certificate:
     assumes: str
     calibration_fingerprint: str
     dev_fingerprint: str
+    curve: Sequence[Mapping[str, float]] = ()
+    """Threshold, share answered before the last stage and mean loss, on the calibration examples; for a chart, not a proof."""
     gate: Mapping[str, Any] | None = None
     tried: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

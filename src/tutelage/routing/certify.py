@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,6 @@ class Outcome:
     proved: Proved
     point: float | None
     needed: Needed | None
-    curve: Sequence[Mapping[str, float]] = field(default_factory=tuple)
     problem: str = ""
 
 
@@ -96,7 +95,7 @@ def certify(trial: Trial) -> Outcome:
     """Test the thresholds of the cascade on the calibration examples."""
     sample = Sample(trial.calibration.examples.ids, _spread(trial.dev, trial.goal))
     proved = prove(trial.limits, trial.order, sample, trial.goal.level)
-    outcome = Outcome(None, trial.fitted, proved, _point(trial.order, trial.limits), None, _curve(trial))
+    outcome = Outcome(None, trial.fitted, proved, _point(trial.order, trial.limits), None)
     if proved.threshold is None or not trial.answers_any(proved.threshold):
         more = needed(trial.limits, trial.order, trial.goal.level, trial.answers_any)
         return replace(outcome, needed=more, problem=_why(trial, proved, more))
@@ -151,6 +150,7 @@ def certificate_of(trial: Trial, threshold: float, p_values: Mapping[str, float]
         assumes="groups" if goal.by_group else "exchangeable",
         calibration_fingerprint=calibration.examples.fingerprint,
         dev_fingerprint=trial.dev.examples.fingerprint,
+        curve=_curve(trial),
         gate=None if trial.gate is None else trial.gate[1],
         tried=list(goal.tried) or [trial.name],
         versions=_versions(),
@@ -228,12 +228,12 @@ def _spread(dev: Answers, goal: Goal) -> float:
 
 
 def _curve(trial: Trial) -> list[Mapping[str, float]]:
-    """Risk and coverage along at most 200 thresholds."""
+    """Risk and coverage along at most 100 thresholds."""
     limit, last = trial.limits[0], len(trial.settings.stages) - 1
     points: list[Mapping[str, float]] = []
-    for threshold in trial.order[np.unique(np.linspace(0, len(trial.order) - 1, 200).astype(int))].tolist():
+    for threshold in trial.order[np.unique(np.linspace(0, len(trial.order) - 1, 100).astype(int))].tolist():
         answered = float((trial.by(threshold) < last).mean())
-        points.append({"threshold": threshold, "answered": answered, "loss": _mean(limit, threshold)})
+        points.append({"threshold": threshold, "answered": answered, "loss": round(_mean(limit, threshold), 6)})
     return points
 
 
