@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtr
 from scipy.stats import binom
 
 from tutelage.evaluation.metrics import Floats
@@ -47,7 +48,9 @@ def shuffled(ids: Sequence[str]) -> NDArray[np.int64]:
 def exact_p(losses: Floats, limit: float, u: float = 1.0) -> float:
     """P-value of the binomial test; `losses` are 0 or 1, shape (n,). With u = 1 it is the test without randomisation."""
     n, wrong = len(losses), round(float(losses.sum()))
-    return float(binom.cdf(wrong - 1, n, limit) + u * binom.pmf(wrong, n, limit))
+    # scipy.special's function takes 1 microsecond where scipy.stats' takes 100, and there are thousands of thresholds.
+    below = float(bdtr(wrong - 1, n, limit)) if wrong else 0.0
+    return below + u * (float(bdtr(wrong, n, limit)) - below)
 
 
 def betting_p(losses: Floats, limit: float, delta: float, spread: float) -> float:

@@ -32,6 +32,7 @@ from tutelage.routing.certificate import (
 from tutelage.routing.confidence import Confidence
 from tutelage.types import Input, Prediction, Predictor, Usage
 
+BY_FIELD = "tutelage.routing.fields:field_cascade"
 ASKED = "Nobody was sure enough of an answer: a person is to answer."
 
 
@@ -93,7 +94,7 @@ class Cascade:
         calibrated. Raises ModelError when no call can succeed."""
         settled: dict[int, Prediction] = {}
         spent = [Usage(dollars=0.0)] * len(inputs)
-        waiting, novel = list(range(len(inputs))), self._novel(inputs)
+        waiting, novel = list(range(len(inputs))), novel_inputs(self.rule, self._text_of, inputs)
         for number, stage in enumerate(self.stages):
             if not waiting:
                 break
@@ -118,28 +119,34 @@ class Cascade:
         return self.rule.threshold is not None and confidence >= self.rule.threshold
 
     def _answer(self, stage: Stage, one: Prediction, confidence: float | None) -> Prediction:
-        note = "; ".join(part for part in (one.note, "" if self.rule.status == PROVED else self.rule.status) if part)
         sure = one.confidence if confidence is None else confidence
-        return replace(one, source=stage.predictor.name, confidence=sure, note=note or None)
-
-    def _novel(self, inputs: Sequence[Input]) -> Sequence[bool]:
-        if self.rule.gate is None or not inputs:
-            return [False] * len(inputs)
-        p_values = self.rule.gate.p_values([self._text_of(one) for one in inputs])
-        return [bool(p <= self.rule.rate) for p in p_values]
+        return noted(replace(one, source=stage.predictor.name, confidence=sure), self.rule)
 
     async def close(self) -> None:
         for stage in self.stages:
             await close(stage.predictor)
 
 
-def build_cascade(name: str, settings: CascadeSettings, project: Project) -> Cascade:
+def noted(one: Prediction, rule: Rule) -> Prediction:
+    """The answer with a note where the rule was not proved."""
+    note = "; ".join(part for part in (one.note, "" if rule.status == PROVED else rule.status) if part)
+    return replace(one, note=note or None)
+
+
+def novel_inputs(rule: Rule, text_of: Callable[[Input], str], inputs: Sequence[Input]) -> Sequence[bool]:
+    """Which inputs the rule's gate finds unlike the training examples; none without a gate."""
+    if rule.gate is None or not inputs:
+        return [False] * len(inputs)
+    return [bool(p <= rule.rate) for p in rule.gate.p_values([text_of(one) for one in inputs])]
+
+
+def build_cascade(name: str, settings: CascadeSettings, project: Project) -> Predictor:
     """The cascade under its certificate. Raises CertificateError when there is none, or it is not of these stages."""
     certificate = read_certificate(certificate_path(project, name))
     return certified(project, name, settings, certificate)
 
 
-def certified(project: Project, name: str, settings: CascadeSettings, certificate: Certificate) -> Cascade:
+def certified(project: Project, name: str, settings: CascadeSettings, certificate: Certificate) -> Predictor:
     """The cascade that `certificate` describes. Raises CertificateError where it is not of what is there now."""
     if [stage.name for stage in certificate.stages] != settings.stages:
         was = " -> ".join(stage.name for stage in certificate.stages)
@@ -157,6 +164,9 @@ def certified(project: Project, name: str, settings: CascadeSettings, certificat
     ]
     gate, rate = gate_of(project, certificate.gate)
     rule = Rule(certificate.threshold, gate, rate, settings.abstain, certificate.status)
+    if settings.escalate == "fields":
+        made: Predictor = load(BY_FIELD)(name, (stages[0], stages[1]), rule, project)
+        return made
     return Cascade(name, stages, rule, project.task.input_text)
 
 

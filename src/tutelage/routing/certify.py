@@ -11,13 +11,13 @@ import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from tutelage.errors import CertificateError
+from tutelage.errors import CertificateError, UsageError
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.metrics import Floats
@@ -26,6 +26,7 @@ from tutelage.routing.answered import Answers, Goal, answered_by, calibrated, ch
 from tutelage.routing.cascade import CascadeSettings, Gate, members
 from tutelage.routing.certificate import PROVED, UNPROVEN, Certificate, LossFacts, stage_facts
 from tutelage.routing.confidence import Fitted
+from tutelage.routing.fields import check_fields, right_fields, sure_fields, wrong_merged
 from tutelage.routing.losses import limit_of
 from tutelage.routing.power import Needed, needed
 from tutelage.routing.testing import LEAST, Limit, Proved, Sample, prove, thresholds
@@ -85,9 +86,16 @@ def prepared(project: Project, name: str, goal: Goal, gate: tuple[Gate, Mapping[
     _enough(goal, calibration.n)
     fitted = calibrated(project, stages, dev, settings)
     sure = sureness(project, calibration, [fitted.get(stage) for stage in settings.stages], gate)
-    by = who_answers(sure, abstain=settings.abstain)
-    limits = limits_of(calibration, goal, by)
-    order = thresholds(np.concatenate([one for one in sure if one is not None]))
+    if settings.escalate == "fields":
+        check_fields(project, name, settings.stages)
+        by_field = _by_field(project, calibration, fitted[settings.stages[0]], sure[0])
+        sure = [by_field[0].min(axis=1), None]
+        order, by = thresholds(by_field[0].ravel()), who_answers(sure, abstain=False)
+        limits = limits_of(calibration, goal, by, by_field)
+    else:
+        order = thresholds(np.concatenate([one for one in sure if one is not None]))
+        by = who_answers(sure, abstain=settings.abstain)
+        limits = limits_of(calibration, goal, by)
     return Trial(project, name, settings, goal, dev, calibration, fitted, gate, by, limits, order)
 
 
@@ -174,13 +182,29 @@ def who_answers(sure: Sequence[Floats | None], *, abstain: bool) -> Any:
     return by
 
 
-def limits_of(calibration: Answers, goal: Goal, by: Any) -> list[Limit]:
+ByField: TypeAlias = tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]
+"""Of each field, shape (n, fields): the confidence, whether the student is right, whether the last stage is."""
+
+
+def _by_field(project: Project, calibration: Answers, fitted: Fitted, sure: Floats | None) -> ByField:
+    own = sure_fields(project.task, fitted.confidence, calibration.stages[0])
+    if sure is not None:  # what the gate finds novel is asked of the last stage altogether
+        own = np.where(sure[:, None] < 0, -1.0, own)
+    student, last = (right_fields(project.task, calibration.gold, one) for one in calibration.stages)
+    return own, student, last
+
+
+def limits_of(calibration: Answers, goal: Goal, by: Any, by_field: ByField | None = None) -> list[Limit]:
     """The losses to be kept under their limits: of all examples, or of each group."""
+    if by_field is not None and set(goal.most) != {"wrong"}:
+        raise UsageError("With escalate = \"fields\" the loss is 'wrong': --max-loss 0.03.")
     limits: list[Limit] = []
     for loss, most in goal.most.items():
         table = np.stack([*calibration.losses[loss], np.full(calibration.n, 0.5 if loss == "excess" else 0.0)])
 
         def of(threshold: float, table: Floats = table) -> Floats:
+            if by_field is not None:
+                return wrong_merged(*by_field, threshold)
             return np.asarray(table[by(threshold), np.arange(table.shape[1])])
 
         for group, members_of in _groups(calibration, goal):

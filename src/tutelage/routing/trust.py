@@ -69,7 +69,8 @@ def risk_coverage(name: str, confidence: Floats, right: NDArray[np.bool_]) -> li
 
 def reliability_chart(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     base = alt.Chart(alt.Data(values=list(points)))  # type: ignore[no-untyped-call]
-    diagonal = alt.Data(values=[{"confidence": 0.0, "right": 0.0}, {"confidence": 1.0, "right": 1.0}])
+    corners = [{"confidence": 0.0, "right": 0.0}, {"confidence": 1.0, "right": 1.0}]
+    diagonal = alt.Chart(alt.Data(values=corners))  # type: ignore[no-untyped-call]
     x = alt.X("confidence:Q", title="confidence", scale=alt.Scale(domain=[0, 1]))
     y = alt.Y("right:Q", title="share right", scale=alt.Scale(domain=[0, 1]))
     colour = alt.Color("candidate:N", legend=alt.Legend(title=None, orient="top", columns=2))
@@ -77,7 +78,7 @@ def reliability_chart(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         alt.Tooltip(f"{name}:{kind}")
         for name, kind in (("candidate", "N"), ("confidence", "Q"), ("right", "Q"), ("n", "Q"))
     ]
-    ideal = alt.Chart(diagonal).mark_line(strokeDash=[4, 3], color="#999999").encode(x=x, y=y)  # type: ignore[no-untyped-call]
+    ideal = diagonal.mark_line(strokeDash=[4, 3], color="#999999").encode(x=x, y=y)
     drawn = base.mark_line(point=True).encode(x=x, y=y, color=colour, tooltip=tooltip)
     return _dict(alt.layer(ideal, drawn))
 
