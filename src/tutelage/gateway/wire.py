@@ -119,4 +119,6 @@ def completion(model: str, task: Task, prediction: Prediction) -> JSONResponse:
     headers = {"X-Tutelage-Source": prediction.source.encode("ascii", "replace").decode()}
     if prediction.confidence is not None:
         headers["X-Tutelage-Confidence"] = f"{prediction.confidence:.4f}"
+    if prediction.note:
+        headers["X-Tutelage-Note"] = " ".join(prediction.note.split()).encode("ascii", "replace").decode()
     return JSONResponse(body, headers=headers)

@@ -10,7 +10,7 @@ from tutelage.evaluation.harness import ExampleSet
 from tutelage.evaluation.preference.shown import preference_section
 from tutelage.evaluation.results import Answered, Report, Section
 from tutelage.project import Project
-from tutelage.routing.certificate import FOLDER, Certificate, check_stages, read_certificate
+from tutelage.routing.certificate import FOLDER, UNPROVEN, Certificate, check_stages, read_certificate
 from tutelage.routing.router.drawing import router_section
 from tutelage.routing.trust import confidence_section, risk_chart
 
@@ -50,6 +50,21 @@ def certificates_section(project: Project) -> Section | None:
     )
     charts = {"Loss of the cascade by the share the students answer": risk_chart(points, "cascade")} if points else {}
     return Section("Certificates", notes, COLUMNS, rows, charts)
+
+
+def unproven_cascades(project: Project) -> list[str]:
+    """A line for each cascade whose threshold is not proved."""
+    lines = []
+    for path in sorted((project.folder / FOLDER).glob("*.json")):
+        try:
+            one = read_certificate(path)
+        except TutelageError:
+            continue  # the page says why
+        if one.status == UNPROVEN and one.candidate in project.file.candidates:
+            lines.append(
+                f"{one.candidate}: UNPROVEN, its threshold is a point estimate. Prove one with: tutelage calibrate"
+            )
+    return lines
 
 
 COLUMNS = (
