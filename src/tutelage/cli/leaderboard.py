@@ -68,7 +68,7 @@ def command(
 
     Matches come from the scores of evaluated candidates, or with --by from a judge's stored verdicts, or with --file from
     people's votes; never from two of them at once. Nobody is asked. Writes leaderboard.json and the charts of win
-    probabilities and ratings as PNG and SVG..
+    probabilities and ratings as PNG and SVG.
 
     \b
     Examples:
