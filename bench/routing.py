@@ -1,0 +1,225 @@
+"""The predictive router where both models' answers are known: accuracy at every share of strong calls, with intervals.
+
+    python -m bench.routing --work FOLDER                       # what cross-validation on train and dev says of each model
+    python -m bench.routing --work FOLDER --test linear         # that model on test, once
+    python -m bench.routing --part speed --work FOLDER          # time per decision
+
+Data: routellm_mmlu, routellm_gsm8k (RouteLLM, Ong et al. 2024), right or wrong for a weak and a strong model. Settings are
+chosen on train and dev, by five-fold cross-fitting; test is scored for what was chosen. FOLDER keeps the encoder's vectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.projects import lines, write_log
+from tutelage import settings
+from tutelage.embeddings.encoder import Encoder
+from tutelage.embeddings.stored import stored_encoder
+from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.metrics import Floats
+from tutelage.routing.router.curves import CostQuality, cost_quality
+from tutelage.routing.router.exact import exact
+from tutelage.routing.router.features import fit_features
+from tutelage.routing.router.knapsack import under_budget
+from tutelage.routing.router.recipes import RECIPES, held_out
+from tutelage.routing.router.strategies import RunningPrice, cheapest_above
+from tutelage.tasks.label import LabelTask
+from tutelage.types import Input
+
+WEAK, STRONG = "mixtral-8x7b-instruct", "gpt-4-1106-preview"
+COSTS = np.array([0.0, 1.0])
+SHARES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Inputs with their fields, and how right both models are, (n, 2)."""
+
+    fields: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    quality: Floats
+
+    @property
+    def task(self) -> LabelTask:
+        return LabelTask("routing", self.fields, "", labels=("right", "wrong"))
+
+
+@dataclass(frozen=True)
+class Way:
+    """A kind of model, whether it sees the subject's field where there is one, and whether it sees MiniLM's vectors."""
+
+    kind: str
+    subject: bool = False
+    embedding: bool = False
+
+
+WAYS: Mapping[str, Way] = {
+    "linear": Way("linear"),
+    "linear+subject": Way("linear", subject=True),
+    "linear+minilm": Way("linear", embedding=True),
+    "linear+subject+minilm": Way("linear", subject=True, embedding=True),
+    "boosting": Way("boosting"),
+    "boosting+subject": Way("boosting", subject=True),
+    "boosting+subject+minilm": Way("boosting", subject=True, embedding=True),
+    "knn+minilm": Way("knn", embedding=True),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the encoder and its vectors")
+    parser.add_argument("--dataset", default="routellm_mmlu")
+    parser.add_argument("--part", choices=("routing", "speed"), default="routing")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="what is cross-validated")
+    parser.add_argument("--test", choices=list(WAYS), help="score this one on test")
+    chosen = parser.parse_args()
+    start = time.monotonic()
+    if chosen.part == "speed":
+        title, body = "speed of a decision", speed(chosen)
+    elif chosen.test:
+        title, body = f"{chosen.dataset}, test", tested(chosen)
+    else:
+        title, body = f"{chosen.dataset}, cross-fitted on train and dev", compared(chosen)
+    write_log(f"routing: {title}", f"{body}\n\n{time.monotonic() - start:.0f} s on one core of a busy machine.")
+    return 0
+
+
+def known(dataset: str, files: Sequence[str], way: Way) -> Known:
+    found = [one for file in files for one in lines(dataset, file)]
+    fields = ("subject", "text") if way.subject and "subject" in found[0] else ("text",)
+    quality = np.array([[one["labels"][WEAK], one["labels"][STRONG]] for one in found], np.float64)
+    return Known(fields, tuple({field: one[field] for field in fields} for one in found), quality)
+
+
+def encoder(work: Path) -> Encoder:
+    return stored_encoder("minilm", lambda name: settings.weights_folder().resolve() / name, work / "encoders", 1)
+
+
+def compared(chosen: argparse.Namespace) -> str:
+    rows = []
+    for name in chosen.ways:
+        way = WAYS[name]
+        data = known(chosen.dataset, ("train", "dev"), way)
+        features = fit_features(data.task, data.inputs, encoder(chosen.work) if way.embedding else None)
+        crossed = held_out(RECIPES[way.kind], features(data.inputs), data.quality, 0, lambda share: None)
+        curve = cost_quality((WEAK, STRONG), crossed.chances, data.quality[crossed.numbers], COSTS, at=SHARES)
+        losses = ", ".join(f"{option:g}: {loss:.4f}" for option, loss in crossed.losses.items())
+        rows.append([name, f"{crossed.option:g}", losses, *figures(curve)])
+        print(rows[-1], file=sys.stderr, flush=True)
+    n = len(data.inputs)
+    return f"n = {n:,}.\n\n" + table(["way", "option", "log-loss of each option", *HEADS], rows)
+
+
+def tested(chosen: argparse.Namespace) -> str:
+    """Options are chosen by cross-fitting on train and dev, the model fitted on all of it, and test scored."""
+    way = WAYS[chosen.test]
+    data = known(chosen.dataset, ("train", "dev"), way)
+    test = known(chosen.dataset, ("test",), way)
+    features = fit_features(data.task, data.inputs, encoder(chosen.work) if way.embedding else None)
+    seen, recipe = features(data.inputs), RECIPES[way.kind]
+    crossed = held_out(recipe, seen, data.quality, 0, lambda share: None)
+    chances = recipe.fit(seen, data.quality, crossed.option).chances(features(test.inputs))
+    curve = cost_quality((WEAK, STRONG), chances, test.quality, COSTS, at=SHARES)
+    weak, strong = (curve.alone[name][1] for name in (WEAK, STRONG))
+    said = [f"{chosen.test}, option {crossed.option:g}; learnt from {len(data.inputs):,}, n = {curve.n:,} of test."]
+    said.append(f"Always {WEAK}: {weak:.3f}; always {STRONG}: {strong:.3f}.")
+    rows = [
+        [f"{share:.0%}", *(shown(curve.at[share][name]) for name in ("random", "router", "oracle", "gain"))]
+        for share in SHARES
+    ]
+    rows.append(["area", *(shown(curve.areas[name]) for name in ("random", "router", "oracle", "gain"))])
+    said.append(table(["strong calls, at most", "random", "router", "oracle", "router less random"], rows))
+    return "\n\n".join([*said, streamed(crossed.chances, chances, test.quality), offline(chances)])
+
+
+def streamed(learnt: Floats, chances: Floats, quality: Floats) -> str:
+    """The same share kept without knowing the stream: a price fixed beforehand, and one that follows."""
+    every, rows = np.arange(len(chances)), []
+    order = np.random.default_rng(0).permutation(len(chances))
+    hard = np.argsort(chances[:, 0])
+    for share in SHARES:
+        price = under_budget(learnt, COSTS, share).price
+        for name, sequence in (("in random order", order), ("the hardest first", hard)):
+            for step in (0.0, 0.005):
+                pacer = RunningPrice(COSTS, share, price, step, 10 if step else float("inf"))
+                choice = np.array([pacer.choose(chances[at]) for at in sequence.tolist()])
+                right = quality[sequence][every, choice].mean()
+                rows.append(
+                    [f"{share:.0%}", name, "follows" if step else "fixed", f"{choice.mean():.3f}", f"{right:.3f}"]
+                )
+    bars = [
+        [f"bar {bar}", "any", "-", f"{choice.mean():.3f}", f"{quality[every, choice].mean():.3f}"]
+        for bar in (0.6, 0.7, 0.8)
+        for choice in [cheapest_above(chances, bar)]
+    ]
+    head = ["strong calls, at most", "stream", "price", "strong calls", "accuracy"]
+    return "On a stream, price from train and dev:\n\n" + table(head, rows + bars)
+
+
+def offline(chances: Floats) -> str:
+    """What the greedy choice loses to the best whole one, in expected accuracy."""
+    every, said = np.arange(len(chances)), []
+    for share in SHARES:
+        greedy = under_budget(chances, COSTS, share)
+        best = float(chances[every, exact(chances, COSTS, share)].mean())
+        said.append(f"{share:.0%}: {greedy.quality:.6f} of {best:.6f} (bound {greedy.bound:.6f})")
+    return f"Expected accuracy of the greedy choice beside the exact knapsack's: {'; '.join(said)}."
+
+
+def speed(chosen: argparse.Namespace) -> str:
+    """One input at a time on one thread: features, chances and the choice; of embeddings the encoder's part apart."""
+    rows = []
+    for name in chosen.ways:
+        way = WAYS[name]
+        data = known(chosen.dataset, ("train", "dev"), way)
+        test = known(chosen.dataset, ("test",), way).inputs[:1000]
+        made = encoder(chosen.work) if way.embedding else None
+        features, recipe = fit_features(data.task, data.inputs, made), RECIPES[way.kind]
+        option = recipe.options[len(recipe.options) // 2]
+        model = recipe.fit(features(data.inputs), data.quality, option)
+        embed, rest = [], []
+        for one in test[: 200 if made else None]:
+            begun = time.perf_counter()
+            if made:
+                made.encode([data.task.input_text(one)])
+            between = time.perf_counter()
+            cheapest_above(model.chances(features([one])), 0.7)
+            embed.append(between - begun)
+            rest.append(time.perf_counter() - between)
+        # With an encoder the features call it again, so that the rest is what is left of the second stretch.
+        own = np.array(rest) - np.array(embed) if made else np.array(rest)
+        rows.append([name, f"{option:g}", *(f"{1000 * np.percentile(own, p):.3f}" for p in (50, 90, 99))])
+        rows[-1].append(f"{1000 * np.percentile(embed, 50):.1f}" if made else "-")
+        print(rows[-1], file=sys.stderr, flush=True)
+    characters = np.percentile([len(data.task.input_text(one)) for one in test], [50, 90])
+    said = f"{chosen.dataset}, {characters[0]:.0f} characters at the median, {characters[1]:.0f} at the 90th percentile.\n\n"
+    return said + table(["way", "option", "p50, ms", "p90", "p99", "embedding p50, ms, apart"], rows)
+
+
+HEADS = ["accuracy at 25 %", "at 50 %", "at 75 %", "area", "area less random's"]
+
+
+def figures(curve: CostQuality) -> list[str]:
+    return [*(shown(curve.at[share]["router"]) for share in SHARES), shown(curve.areas["router"]), shown(curve.gain)]
+
+
+def shown(one: Estimate) -> str:
+    return f"{one.value:.4f} ({one.low:.4f} to {one.high:.4f})"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    made = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    return "\n".join([*made, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

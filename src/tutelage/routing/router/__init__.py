@@ -1,0 +1,1 @@
+"""A predictive router: the chance that each candidate is right about an input, and who is asked for it."""
