@@ -32,6 +32,7 @@ from tutelage.answering.spans import Span, Words, overlap
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.tasks import Task
 from tutelage.tasks.field import Field
+from tutelage.tasks.matching import normal
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Input, Prediction
 
@@ -40,6 +41,12 @@ STARTS = 0.02
 
 LEAST = 0.001
 """Candidates below are left out: there are hundreds, and each costs time."""
+
+UNSURE = 0.05
+"""What the probability of a field's value has to exceed, else it is null, where the layout has no floor of the field's own."""
+
+UNUSUAL = 0.2
+"""What the probability of a text counts whose last word is none of those that all of train's have."""
 
 ATOMS = 60
 """The longest span, in atoms."""
@@ -107,9 +114,9 @@ def record_of(task: RecordTask, layout: Layout, text: str, encoding: Encoding, l
             parts[slot.field] = min([one.probability for one in items], default=1.0)
         else:
             found = _candidates(slot, text, atoms, first, inside)
-            single.setdefault(slot.field, []).extend((slot, one) for one in found if one.probability > LEAST)
+            single.setdefault(slot.field, []).extend((slot, one) for one in found)
     for name, (value, probability) in settled(task, layout, single, values).items():
-        held = value is not None and probability > layout.floors.get(name, 0.5)
+        held = value is not None and probability > layout.floors.get(name, UNSURE)
         values[name], parts[name] = (value, probability) if held else (None, 1.0 - probability)
     record = task.settle({one.name: values.get(one.name) for one in task.answer_fields}, {}).value
     shown = {one.name: min(1.0, max(0.0, parts.get(one.name, 1.0))) for one in task.answer_fields}
@@ -156,8 +163,16 @@ def _candidates(slot: Slot, text: str, atoms: Words, first: Array, inside: Array
             continue
         # The mean over the span, less what of it seems to go on before and behind in what could be read with it.
         probability = float(sums[b] - sums[a]) / (b - a)
+        if probability <= LEAST:
+            continue
         probability *= 1.0 - (float(own[a - 1]) if a and joins[a - 1] else 0.0)
         probability *= 1.0 - (float(inside[b]) if b < len(own) and joins[b] else 0.0)
+        # Nor does a span begin where the first atom would rather go on with what is before it.
+        probability *= float(first[a] / max(own[a], LEAST)) ** 0.5
+        if slot.ends and normal(text[span.start : span.end].split()[-1]) not in slot.ends:
+            probability *= UNUSUAL
+        if probability <= LEAST:
+            continue
         try:
             yield Found(read(slot, text[span.start : span.end], day_first), probability, span)
         except ValueError:
@@ -225,7 +240,7 @@ def settled(
             best = (name, _best(fields[name], layout, single[name], values, taken))
         name, one = best
         done[name] = (one.value, one.probability)
-        if one.probability > layout.floors.get(name, 0.5):
+        if one.probability > layout.floors.get(name, UNSURE):
             values[name] = one.value
             taken += one.spans
     return done

@@ -55,7 +55,8 @@ class Slot:
     """One kind of span. `of` names the field with the date that `days-after` counts from; `day_first` says how 03/04/2026
     is read where the text does not; `spellings` maps a word of the text to the value's word. Texts whose spans are all
     whole, from one space to another but for marks, have at most `words` words (0: any span may be one), and `digits` says
-    whether all ("all") or none ("none") of the spans have digits."""
+    whether all ("all") or none ("none") of the spans have digits; `ends` are the last words that all have where they are
+    few ("Ltd", "S.A."), normalised."""
 
     field: str
     reading: str
@@ -65,6 +66,7 @@ class Slot:
     spellings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     words: int = 0
     digits: str = ""
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Layout:
     orders: tuple[tuple[str, str], ...] = ()
     """Pairs of fields whose first is never more (later) than the second."""
     floors: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """What the probability of a field's value has to exceed (default a half), else the field is null."""
+    """What the probability of a field's value has to exceed, else the field is null; without one see `multitask.UNSURE`."""
 
     @property
     def tags(self) -> int:
@@ -102,7 +104,8 @@ class Layout:
     def of_json(cls, facts: Mapping[str, Any]) -> Layout:
         choices = (Choice(one["field"], tuple(one["values"]), one["listed"]) for one in facts["choices"])
         orders = tuple((first, second) for first, second in facts["orders"])
-        return cls(tuple(Slot(**one) for one in facts["slots"]), tuple(choices), orders, facts["floors"])
+        slots = (Slot(**one | {"ends": tuple(one.get("ends", ()))}) for one in facts["slots"])
+        return cls(tuple(slots), tuple(choices), orders, facts["floors"])
 
 
 class Reader(NamedTuple):
@@ -207,23 +210,39 @@ _CHUNK = re.compile(r"\S+")
 _OUTER = "*|>#<()[]{}\"'“”‘’.,;:!?-–—=_"
 """Marks that stand at a word's ends without being of it."""
 
+_GLUE = re.compile(r"(?<=\S)(?:[=:;|<>\"(){}\[\]#]+|(?<=[^\W\d])\.(?=\d))(?=\S)")
+"""Marks inside of what has no space, at which a value may begin or end ("No.17", "number=17", "<no>17</no>")."""
+
 
 def chunks(slot: Slot, text: str) -> Iterator[Span]:
     """Each run of at most `slot.words` words of a line, with and without marks at its ends, that has digits or none as
     the slot wants."""
     for line in re.finditer(r"[^\n]+", text):
-        words = [(line.start() + one.start(), line.start() + one.end()) for one in _CHUNK.finditer(line.group())]
+        words = [_ends(line.start() + one.start(), one.group()) for one in _CHUNK.finditer(line.group())]
         for first in range(len(words)):
             for last in range(first, min(len(words), first + slot.words)):
-                if last > first and words[last][0] - words[last - 1][1] > 1:
+                if last > first and text[words[last - 1][1][-1] : words[last][0][0]] != " ":
                     break  # a gap in the line ends what is written before it
-                start, end = words[first][0], words[last][1]
-                inner = text[start:end].strip(_OUTER)
-                if not inner or (slot.digits and any(map(str.isdecimal, inner)) != (slot.digits == "all")):
-                    continue
-                start = text.index(inner, start)
-                for stop in {start + len(inner), *([end] if text[end - 1] == "." else [])}:
-                    yield Span(start, stop)
+                for start in words[first][0]:
+                    for end in words[last][1]:
+                        yield from _inner(slot, text, start, end)
+
+
+def _ends(start: int, word: str) -> tuple[list[int], list[int]]:
+    """Where a value can begin in a word that starts there, and where it can end; the whole word's are first and last."""
+    glue = list(_GLUE.finditer(word))
+    starts = [start, *(start + one.end() for one in glue)]
+    return starts, [*(start + one.start() for one in glue), start + len(word)]
+
+
+def _inner(slot: Slot, text: str, start: int, end: int) -> Iterator[Span]:
+    """What stands from `start` to `end` without the marks around it, and with its full stop, where it fits the slot."""
+    inner = text[start:end].strip(_OUTER)
+    if not inner or (slot.digits and any(map(str.isdecimal, inner)) != (slot.digits == "all")):
+        return
+    start = text.index(inner, start)
+    for stop in {start + len(inner), *([end] if text[end - 1] == "." else [])}:
+        yield Span(start, stop)
 
 
 READINGS = {

@@ -31,7 +31,7 @@ from tutelage.answering.multitask_read import (
 from tutelage.answering.spans import Span, overlap
 from tutelage.students.multitask_words import aligned, learned_spellings
 from tutelage.tasks.field import Field
-from tutelage.tasks.matching import find_all
+from tutelage.tasks.matching import find_all, normal
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Labelled
 
@@ -228,7 +228,15 @@ def shaped(slot: Slot, spans: Sequence[tuple[str, Span]]) -> Slot:
     most = max(len(one.split()) for one in texts)
     shape = replace(slot, words=most, digits="all" if digits == 1 else "none" if digits == 0 else "")
     whole = sum(span in set(chunks(shape, text)) for text, span in spans) / len(spans)
-    return shape if whole >= WHOLE else slot
+    return replace(shape if whole >= WHOLE else slot, ends=endings(texts))
+
+
+def endings(values: Sequence[str]) -> tuple[str, ...]:
+    """The last words of the values, where a few end nearly all of many different ones: "Ltd", "GmbH"."""
+    different = sorted({normal(one) for one in values})
+    last = Counter(one.split()[-1] for one in different)
+    often = sorted(word for word, n in last.items() if n >= EACH)
+    return tuple(often) if often and sum(last[word] for word in often) >= WHOLE * len(different) else ()
 
 
 def orders(given: Given, slots: Sequence[Slot]) -> tuple[tuple[str, str], ...]:

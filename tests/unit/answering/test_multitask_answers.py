@@ -73,9 +73,9 @@ def test_what_cannot_be_read_or_is_less_probable_than_null_is_null() -> None:
     assert record_of(record, layout, text, encode(text), logits(layout, text, {0: ("soon", 4.0)})).value == {
         "total": None
     }
-    unsure = record_of(record, layout, text, encode(text), logits(layout, text, {0: ("12", -1.0)}))
+    unsure = record_of(record, layout, text, encode(text), logits(layout, text, {0: ("12", -4.0)}))
     assert unsure.value == {"total": None}
-    assert unsure.confidence == pytest.approx(1 - 1 / (1 + np.exp(1)), abs=1e-2)
+    assert unsure.confidence == pytest.approx(1 - 1 / (1 + np.exp(4)), abs=1e-2)
 
 
 def test_a_span_that_cannot_be_read_is_read_up_to_where_it_can() -> None:
@@ -152,7 +152,7 @@ def test_an_empty_text_has_nothing_but_what_is_chosen() -> None:
 
 
 def test_a_layout_is_json() -> None:
-    layout = Layout((Slot("a", "words", True, "", False, {"x": "y"}),), (Choice("b", (None, 3)),))
+    layout = Layout((Slot("a", "words", True, "", False, {"x": "y"}, ends=("ltd",)),), (Choice("b", (None, 3)),))
     assert Layout.of_json(json.loads(json.dumps(layout.json()))) == layout
     assert (layout.tags, layout.groups) == (3, [2])
 
@@ -241,17 +241,51 @@ def test_whole_words_are_found_with_and_without_marks_at_their_ends() -> None:
     assert [text[span.start : span.end] for span in chunks(numbers, text)] == ["12", "A-7/b", "A-7/b."]
 
 
+@pytest.mark.parametrize(
+    "text", ["A-17/b.", "Invoice#A-17/b", 'ref="A-17/b";x', "<no>A-17/b</no>", "no:A-17/b|due:1", "[A-17/b]"]
+)
+def test_a_value_may_be_glued_to_its_cue(text: str) -> None:
+    assert "A-17/b" in [text[span.start : span.end] for span in chunks(Slot("no", "text", words=1), text)]
+
+
+def test_marks_within_numbers_are_no_glue_and_a_tab_is_a_gap() -> None:
+    assert [(one.start, one.end) for one in chunks(Slot("no", "text", words=1, digits="all"), "No.17")] == [
+        (0, 5),
+        (3, 5),
+    ]
+    text = "S.A. 12.50\tnet"
+    found = [text[span.start : span.end] for span in chunks(Slot("no", "text", words=3), text)]
+    assert found.count("12.50") == 1 and not {"A", "50", "12.50\tnet"} & set(found)
+
+
+def test_a_span_that_ends_as_train_s_do_is_preferred() -> None:
+    text = "Seller: Ada Foods Ltd, Rome"
+    for ends, value in (((), "Seller"), (("gmbh", "ltd"), "Ada Foods Ltd"), (("bv",), "Seller")):
+        layout = Layout((Slot("who", "text", words=3, ends=ends),), floors={"who": 0.0})
+        given = logits(layout, text, {0: ("Ada Foods Ltd", 0.5)})
+        given[encode(text).char_to_token(0) or 0, 1] = 1.0
+        assert record_of(task(who=TEXT), layout, text, encode(text), given).value == {"who": value}
+
+
+def test_a_span_begins_where_a_value_begins() -> None:
+    text = "Ada Foods"
+    layout = Layout((Slot("who", "text", words=2),))
+    given = logits(layout, text, {0: ("Ada Foods", 0.5)})
+    given[encode(text).char_to_token(4) or 0, 2] = 3.0  # surer of Foods, but as what goes on
+    assert record_of(task(who=TEXT), layout, text, encode(text), given).value == {"who": "Ada Foods"}
+
+
 def test_a_field_that_was_never_null_takes_the_best_there_is() -> None:
     text = "No. A-7 of B"
     slot = Slot("no", "text", words=1, digits="all")
-    given = logits(Layout((slot,)), text, {0: ("A-7", -3.0)})
+    given = logits(Layout((slot,)), text, {0: ("A-7", -4.0)})
     found = [
         record_of(task(no=TEXT), Layout((slot,), floors=floors), text, encode(text), given)
         for floors in ({}, {"no": 0.0})
     ]
     assert [one.value for one in found] == [{"no": None}, {"no": "A-7"}]
-    assert found[1].confidence == pytest.approx(1 / (1 + np.exp(3)), abs=1e-2)
-    assert found[0].confidence == pytest.approx(1 - 1 / (1 + np.exp(3)), abs=1e-2)
+    assert found[1].confidence == pytest.approx(1 / (1 + np.exp(4)), abs=1e-2)
+    assert found[0].confidence == pytest.approx(1 - 1 / (1 + np.exp(4)), abs=1e-2)
 
 
 def test_one_span_fills_one_field_and_orders_hold() -> None:

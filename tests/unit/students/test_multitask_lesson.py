@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tutelage.answering.multitask_read import Choice, Layout, Slot
-from tutelage.students.multitask_lesson import Lesson, make_lesson
+from tutelage.students.multitask_lesson import Lesson, endings, make_lesson
 from tutelage.students.multitask_words import aligned, learned_spellings
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Example, Labelled
@@ -180,3 +180,11 @@ def test_spans_within_words_are_not_whole() -> None:
     rows = [(f"code:x{at}y", {"code": f"{at}"}) for at in range(10, 40)]
     found = lesson({"code": TEXT}, [(text.replace("x", "-").replace("y", "-z"), value) for text, value in rows])
     assert found.layout.slots[0].words == 0
+
+
+def test_the_last_words_of_many_different_values_are_learned_where_they_are_few() -> None:
+    names = [f"Firm {at} {end}" for at in range(10) for end in ("Ltd", "GmbH")]
+    assert endings(names) == ("gmbh", "ltd")
+    assert endings([*names, "Firm of one"]) == ()  # 1 in 21
+    assert endings([f"Firm {at}" for at in range(20)]) == ()
+    assert endings(["Ada Ltd"] * 20) == ()  # a single value is no shape
