@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,9 +13,10 @@ from tutelage.cli.evaluate import evaluate_all
 from tutelage.cli.options import emit, json_option, plain, project_options
 from tutelage.errors import CertificateError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
+from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
 from tutelage.registry import load
-from tutelage.routing.answered import Goal, reference_set, settled_goal
+from tutelage.routing.answered import Goal, reference_set, settled_goal, unlabelled
 from tutelage.routing.cascade import CascadeSettings, members
 from tutelage.routing.certificate import Certificate, certificate_path, write_certificate
 from tutelage.routing.certify import Outcome, certify, prepared, unproven
@@ -85,11 +88,14 @@ def command(
         if made:
             write_certificate(path, made)
         texts.append(outcome_text(name, outcome, made, path if made else None))
+        if wanted := _wanted(project, name, outcome):
+            texts.append(f"  to be labelled, in this order: {wanted}")
     facts = {name: _facts(project, outcome, loose if without else None) for name, (outcome, loose) in outcomes.items()}
     emit({"cascades": facts, "routers": [one.name for one in routers]}, as_json, "\n\n".join(texts))
-    failed = [outcome for outcome, _ in outcomes.values() if outcome.certificate is None]
-    if failed and not without:
-        raise CertificateError(failed[0].problem + " (--unproven takes a threshold without proof.)")
+    for outcome, loose in outcomes.values():
+        if outcome.certificate is None and not (without and loose):
+            offer = " (--unproven takes a threshold without proof.)" if loose and not without else ""
+            raise CertificateError(outcome.problem + offer)
 
 
 def _systems(project: Project, names: Sequence[str]) -> list[Candidate]:
@@ -139,6 +145,18 @@ def _calibrate(project: Project, one: Candidate, goal: Goal) -> tuple[Outcome, C
     if outcome.certificate is None and outcome.point is not None:
         loose = unproven(trial)
     return outcome, loose
+
+
+def _wanted(project: Project, name: str, outcome: Outcome) -> Path | None:
+    """A file of calibration examples to label where more of them would prove something; None where there are none."""
+    if outcome.certificate or not outcome.needed or outcome.against != "gold":
+        return None
+    rows = unlabelled(project, max(0, outcome.needed.n - outcome.n))
+    if not rows:
+        return None
+    lines = "".join(json.dumps({**one.input, "label": None}, ensure_ascii=False) + "\n" for one in rows)
+    path = certificate_path(project, name).with_suffix(".wanted.jsonl")
+    return write_files({path.name: lines.encode()}, path.parent)[path.name]
 
 
 def _router(project: Project, one: Candidate) -> str:

@@ -19,7 +19,7 @@ from tutelage.routing.cascade import CascadeSettings, Gate
 from tutelage.routing.confidence import Fitted, fit_confidence
 from tutelage.routing.losses import Loss, excess, losses_of
 from tutelage.store import Origin
-from tutelage.types import Labelled, Prediction, Split, Value
+from tutelage.types import Example, Prediction, Split, Value
 
 
 @dataclass(frozen=True)
@@ -156,20 +156,22 @@ def calibrated(
 def sureness(
     project: Project, found: Answers, fitted: Sequence[Fitted | None], gate: tuple[Gate, Mapping[str, Any]] | None
 ) -> list[Floats | None]:
-    """Each stage's calibrated confidence on each example, below every threshold where the gate finds an input novel."""
+    """Each stage's calibrated confidence on each example, below every threshold where the gate finds an input novel or the
+    answer failed."""
     novel = np.zeros(found.n, dtype=np.bool_)
     if gate is not None:
         texts = [project.task.input_text(one.example.input) for one in found.examples.examples]
         novel = np.asarray(gate[0].p_values(texts)) <= float(gate[1]["rate"])
     sure: list[Floats | None] = []
     for one, predictions in zip(fitted, found.stages, strict=True):
-        sure.append(None if one is None else np.where(novel, -1.0, one.confidence.of(predictions)))
+        failed = np.array([prediction.value is None for prediction in predictions], dtype=np.bool_)
+        sure.append(None if one is None else np.where(novel | failed, -1.0, one.confidence.of(predictions)))
     return sure
 
 
-def unlabelled_in_order(project: Project) -> list[Labelled]:
-    """Calibration examples without gold, in an order that knows nothing of them (their ids are hashes): to label the first k
-    keeps the calibration examples a random sample, where labelling the doubtful ones first would not."""
+def unlabelled(project: Project, most: int) -> list[Example]:
+    """At most that many calibration examples without gold, in an order that knows nothing of them (their ids are hashes):
+    to label the first k of them keeps the labelled ones a random sample, where labelling the doubtful ones first would not."""
     known = {one.example.id for one in project.store.labels.read("calibration", "gold")}
     rest = [one for one in project.store.examples.read("calibration") if one.id not in known]
-    return [Labelled(one, "", "") for one in sorted(rest, key=lambda one: one.id)]
+    return sorted(rest, key=lambda one: one.id)[:most]

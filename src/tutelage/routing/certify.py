@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +27,7 @@ from tutelage.routing.cascade import CascadeSettings, Gate, members
 from tutelage.routing.certificate import PROVED, UNPROVEN, Certificate, LossFacts, stage_facts
 from tutelage.routing.confidence import Fitted
 from tutelage.routing.fields import check_fields, right_fields, sure_fields, wrong_merged
-from tutelage.routing.losses import limit_of
+from tutelage.routing.losses import as_given, limit_of
 from tutelage.routing.power import Needed, needed
 from tutelage.routing.testing import LEAST, Limit, Proved, Sample, prove, thresholds
 from tutelage.store.database import now
@@ -45,6 +45,8 @@ class Outcome:
     proved: Proved
     point: float | None
     needed: Needed | None
+    n: int = 0
+    against: str = ""
     problem: str = ""
 
 
@@ -65,9 +67,9 @@ class Trial:
     limits: Sequence[Limit]
     order: Floats
 
-    def answers_any(self, threshold: float) -> bool:
-        """Whether a stage before the last answers anything at this threshold."""
-        return bool((self.by(threshold) < len(self.settings.stages) - 1).any())
+    def answered(self, threshold: float) -> float:
+        """The share that the stages before the last answer at this threshold."""
+        return float((self.by(threshold) < len(self.settings.stages) - 1).mean())
 
 
 def prepared(project: Project, name: str, goal: Goal, gate: tuple[Gate, Mapping[str, Any]] | None = None) -> Trial:
@@ -103,9 +105,10 @@ def certify(trial: Trial) -> Outcome:
     """Test the thresholds of the cascade on the calibration examples."""
     sample = Sample(trial.calibration.examples.ids, _spread(trial.dev, trial.goal))
     proved = prove(trial.limits, trial.order, sample, trial.goal.level)
-    outcome = Outcome(None, trial.fitted, proved, _point(trial.order, trial.limits), None)
-    if proved.threshold is None or not trial.answers_any(proved.threshold):
-        more = needed(trial.limits, trial.order, trial.goal.level, trial.answers_any)
+    outcome = Outcome(None, trial.fitted, proved, _point(trial.order, trial.limits), None, trial.calibration.n)
+    outcome = replace(outcome, against=str(trial.goal.against))
+    if proved.threshold is None or not trial.answered(proved.threshold):
+        more = needed(trial.limits, trial.order, trial.goal.level, trial.answered)
         return replace(outcome, needed=more, problem=_why(trial, proved, more))
     return replace(outcome, certificate=certificate_of(trial, proved.threshold, proved.p_values))
 
@@ -130,7 +133,8 @@ def certificate_of(trial: Trial, threshold: float, p_values: Mapping[str, float]
         loss, _, group = one.name.partition("\t")
         count = calibration.n if one.members is None else len(one.members)
         p_value = None if p_values is None else p_values[one.name]
-        losses.append(LossFacts(loss, one.most, _mean(one, threshold), count, p_value, group))
+        most = next(share for name, share in goal.most.items() if name == loss)
+        losses.append(LossFacts(loss, most, as_given(loss, _mean(one, threshold)), count, p_value, group))
     dollars, basis = _dollars(calibration, chosen)
     fitted = [trial.fitted.get(stage) for stage in settings.stages]
     return Certificate(
@@ -151,6 +155,7 @@ def certificate_of(trial: Trial, threshold: float, p_values: Mapping[str, float]
             stage_facts(trial.project, stage, None if one is None else one.confidence.json())
             for stage, one in zip(settings.stages, fitted, strict=True)
         ],
+        settings=asdict(settings),
         answered_by={one: float((chosen == at).mean()) for at, one in enumerate(names)},
         escalated=escalation(int((chosen >= len(settings.stages) - 1).sum()), calibration.n),
         dollars_per_1000=dollars,
@@ -253,11 +258,13 @@ def _spread(dev: Answers, goal: Goal) -> float:
 
 def _curve(trial: Trial) -> list[Mapping[str, float]]:
     """Risk and coverage along at most 100 thresholds."""
-    limit, last = trial.limits[0], len(trial.settings.stages) - 1
+    limit = trial.limits[0]
+    loss = limit.name.partition("\t")[0]
     points: list[Mapping[str, float]] = []
     for threshold in trial.order[np.unique(np.linspace(0, len(trial.order) - 1, 100).astype(int))].tolist():
         answered = float((trial.by(threshold) < last).mean())
-        points.append({"threshold": threshold, "answered": answered, "loss": round(_mean(limit, threshold), 6)})
+        mean = as_given(loss, float(limit.of(threshold).mean()))  # of all groups together
+        points.append({"threshold": threshold, "answered": answered, "loss": round(mean, 6)})
     return points
 
 
@@ -280,11 +287,11 @@ def _why(trial: Trial, proved: Proved, more: Needed | None) -> str:
     safest = float(trial.order[0])
     if proved.threshold is None:
         worst = max(trial.limits, key=lambda one: _mean(one, safest) - one.most)
-        mean = _mean(worst, safest)
         name, _, group = worst.name.partition("\t")
+        mean, limit = as_given(name, _mean(worst, safest)), as_given(name, worst.most)
         where = f" in group {group!r}" if group else ""
-        reason = f"the last stage alone loses {mean:.4g} ({name}{where}), and the limit is {worst.most:.4g}"
-        if mean > worst.most:
+        reason = f"the last stage alone loses {mean:.4g} ({name}{where}), and the limit is {limit:.4g}"
+        if mean > limit:
             return f"The limit lies below the last stage's own loss: {reason}. Raise --max-loss, or take a better last stage."
         remedy = more.sentence if more else "Add calibration examples."
         return f"Not even the last stage alone is proved: {reason}. {remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from tutelage.evaluation.metrics import Floats
+from tutelage.routing.losses import as_given
 from tutelage.routing.testing import Limit
 
 POWER = 0.8
@@ -47,23 +49,31 @@ def enough(mean: float, most: float, level: float) -> int | None:
     return None
 
 
-def needed(limits: Sequence[Limit], order: Floats, level: float, answers: Callable[[float], bool]) -> Needed | None:
-    """The fewest examples that would prove some threshold at which the first stage answers anything; None where at every one
-    the loss found is at or over its limit."""
-    best: Needed | None = None
-    for threshold in order[np.unique(np.linspace(0, len(order) - 1, 50).astype(int))].tolist():
-        if not answers(threshold):
-            continue
-        each = []
+def needed(limits: Sequence[Limit], order: Floats, level: float, answered: Callable[[float], float]) -> Needed | None:
+    """How many examples would prove, at the losses found, every threshold from the safest to the one at which the stages before
+    the last answer half of what they would at the lowest threshold that keeps the limits; None where no number would.
+
+    `answered` gives the share that those stages answer at a threshold.
+    """
+    tried = order[np.unique(np.linspace(0, len(order) - 1, 100).astype(int))].tolist()
+    keeping = [threshold for threshold in tried if all(_mean(one, threshold) < one.most for one in limits)]
+    aim = max((answered(threshold) for threshold in keeping), default=0.0) / 2
+    hardest: Needed | None = None
+    for threshold in tried:
         for one in limits:
-            losses = one.of(threshold) if one.members is None else one.of(threshold)[one.members]
-            n = enough(float(losses.mean()), one.most, level)
-            each.append(
-                None if n is None else (n * len(one.of(threshold)) // len(losses), float(losses.mean()), one.most)
-            )
-        if any(found is None for found in each):
-            continue
-        n, mean, most = max(found for found in each if found is not None)
-        if best is None or n < best.n:
-            best = Needed(n, threshold, mean, most)
-    return best
+            mean = _mean(one, threshold)
+            n = enough(mean, one.most, level)
+            if n is None:
+                return None
+            size = len(one.of(threshold))
+            n = n if one.members is None else math.ceil(n * size / len(one.members))
+            if hardest is None or n > hardest.n:
+                hardest = Needed(n, threshold, mean, one.most)
+        if aim and answered(threshold) >= aim:
+            return hardest
+    return None
+
+
+def _mean(limit: Limit, threshold: float) -> float:
+    losses = limit.of(threshold)
+    return float((losses if limit.members is None else losses[limit.members]).mean())
