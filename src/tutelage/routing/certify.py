@@ -262,7 +262,7 @@ def _curve(trial: Trial) -> list[Mapping[str, float]]:
     loss = limit.name.partition("\t")[0]
     points: list[Mapping[str, float]] = []
     for threshold in trial.order[np.unique(np.linspace(0, len(trial.order) - 1, 100).astype(int))].tolist():
-        answered = float((trial.by(threshold) < last).mean())
+        answered = trial.answered(threshold)
         mean = as_given(loss, float(limit.of(threshold).mean()))  # of all groups together
         points.append({"threshold": threshold, "answered": answered, "loss": round(mean, 6)})
     return points

@@ -68,7 +68,8 @@ def needed(limits: Sequence[Limit], order: Floats, level: float, answered: Calla
             size = len(one.of(threshold))
             n = n if one.members is None else math.ceil(n * size / len(one.members))
             if hardest is None or n > hardest.n:
-                hardest = Needed(n, threshold, mean, one.most)
+                loss = one.name.partition("\t")[0]
+                hardest = Needed(n, threshold, as_given(loss, mean), as_given(loss, one.most))
         if aim and answered(threshold) >= aim:
             return hardest
     return None
