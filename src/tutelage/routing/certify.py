@@ -291,7 +291,7 @@ def _why(trial: Trial, proved: Proved, more: Needed | None) -> str:
         mean, limit = as_given(name, _mean(worst, safest)), as_given(name, worst.most)
         where = f" in group {group!r}" if group else ""
         reason = f"the last stage alone loses {mean:.4g} ({name}{where}), and the limit is {limit:.4g}"
-        if mean > limit:
+        if mean >= limit:
             return f"The limit lies below the last stage's own loss: {reason}. Raise --max-loss, or take a better last stage."
         remedy = more.sentence if more else "Add calibration examples."
         return f"Not even the last stage alone is proved: {reason}. {remedy}"
