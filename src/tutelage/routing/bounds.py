@@ -22,7 +22,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr
-from scipy.stats import binom
 
 from tutelage.evaluation.metrics import Floats
 
@@ -75,5 +74,5 @@ def hoeffding_bentkus_p(losses: Floats, limit: float) -> float:
         return 1.0
     divergence = mean * math.log(mean / limit) if mean > 0 else 0.0
     divergence += (1 - mean) * math.log((1 - mean) / (1 - limit))
-    bentkus = math.e * float(binom.cdf(math.ceil(n * mean), n, limit))
+    bentkus = math.e * float(bdtr(math.ceil(n * mean), n, limit))
     return min(1.0, math.exp(-n * divergence), bentkus)
