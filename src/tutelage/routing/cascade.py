@@ -10,6 +10,7 @@ probabilities of being right, so that they compare. Without a certificate a casc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Protocol
@@ -105,7 +106,7 @@ class Cascade:
             for place, at in enumerate(waiting):
                 one, confidence = found[place], None if sure is None else float(sure[place])
                 spent[at] += one.usage
-                trusted = confidence is not None and self._trusts(confidence) and not novel[at]
+                trusted = confidence is not None and self._trusts(confidence) and not (novel[at] or one.value is None)
                 if trusted or (last and not (self.rule.abstain and confidence is not None)):
                     settled[at] = self._answer(stage, one, confidence)
                 elif last:
@@ -148,13 +149,7 @@ def build_cascade(name: str, settings: CascadeSettings, project: Project) -> Pre
 
 def certified(project: Project, name: str, settings: CascadeSettings, certificate: Certificate) -> Predictor:
     """The cascade that `certificate` describes. Raises CertificateError where it is not of what is there now."""
-    if [stage.name for stage in certificate.stages] != settings.stages:
-        was = " -> ".join(stage.name for stage in certificate.stages)
-        raise CertificateError(
-            f"The certificate of {name!r} is of {was}, task.toml says {' -> '.join(settings.stages)}. "
-            f"Certify what is there now: tutelage calibrate {name}"
-        )
-    check_stages(project, certificate)
+    check_certified(project, certificate)
     stages = [
         Stage(
             candidate(project, one.name).build(project),
@@ -170,6 +165,22 @@ def certified(project: Project, name: str, settings: CascadeSettings, certificat
     return Cascade(name, stages, rule, project.task.input_text)
 
 
+def check_certified(project: Project, certificate: Certificate) -> None:
+    """Raises CertificateError where the cascade's settings or stages are no longer the certified ones."""
+    name = certificate.candidate
+    settings = candidate(project, name).settings
+    if not isinstance(settings, CascadeSettings):
+        raise CertificateError(f"The certificate is of the cascade {name!r}, which in task.toml is none.")
+    was = {**certificate.settings, "stages": [stage.name for stage in certificate.stages]}
+    for setting, value in asdict(settings).items():
+        if was.get(setting) != value:
+            raise CertificateError(
+                f"The certificate of {name!r} is of {setting} = {json.dumps(was.get(setting))}, task.toml says "
+                f"{json.dumps(value)}. Certify what is there now: tutelage calibrate {name}"
+            )
+    check_stages(project, certificate)
+
+
 def gate_of(project: Project, facts: Mapping[str, Any] | None) -> tuple[Gate | None, float]:
     """The novelty gate that a certificate names, and its rate. Raises CertificateError when its file has changed."""
     if facts is None:
@@ -183,20 +194,26 @@ def gate_of(project: Project, facts: Mapping[str, Any] | None) -> tuple[Gate | N
     return found, float(facts["rate"])
 
 
-def members(name: str, settings: CascadeSettings, project: Project) -> None:
-    """Raises TaskFileError where a stage is the cascade itself or stands twice, UnknownName where it is none."""
+def members(name: str, settings: CascadeSettings, project: Project, within: Sequence[str] = ()) -> None:
+    """Raises TaskFileError where a stage is the cascade itself (or made of it) or stands twice, UnknownName where it is none."""
     for stage in settings.stages:
-        candidate(project, stage)
-        if stage == name or settings.stages.count(stage) > 1:
+        if stage in (name, *within) or settings.stages.count(stage) > 1:
             raise TaskFileError(f"[candidates.{name}]: the stage {stage!r} is itself or stands twice. Name others.")
+        one = candidate(project, stage)
+        if isinstance(one.settings, CascadeSettings):
+            members(stage, one.settings, project, (*within, name))
 
 
 def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> object:
     members(name, settings, project)
     path = certificate_path(project, name)
-    certificate = read_certificate(path).json() if path.is_file() else None
-    if certificate is not None:  # when it was made decides no answer
-        certificate = {key: value for key, value in certificate.items() if key not in ("created", "versions")}
+    certificate: Mapping[str, Any] | str | None = None
+    try:
+        if path.is_file():  # when it was made decides no answer
+            kept = read_certificate(path).json()
+            certificate = {key: value for key, value in kept.items() if key not in ("created", "versions")}
+    except CertificateError as error:  # what cannot be read answers nothing, and others are still compared
+        certificate = str(error)
     return [
         [candidate(project, stage).fingerprint(project) for stage in settings.stages],
         asdict(settings),
@@ -205,6 +222,7 @@ def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> obje
 
 
 def _hosted(name: str, settings: CascadeSettings, project: Project) -> bool:
+    members(name, settings, project)
     return any(candidate(project, stage).hosted(project) for stage in settings.stages)
 
 

@@ -20,9 +20,13 @@ from tutelage.errors import CertificateError
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.intervals import Estimate
 from tutelage.project import Project, newest_artefact
+from tutelage.types import digest
 
 FOLDER = "certificates"
 VERSION = 1
+
+DIGEST = "digest"
+"""The key in the file with the hash of all others: a threshold that somebody changed is not answered under."""
 
 PROVED = "proved"
 UNPROVEN = "unproven"
@@ -57,7 +61,8 @@ class Certificate:
     """See the module's text. `threshold` is of calibrated confidence: a stage answers at or above it, and None answers never.
 
     `status` is "proved", or "unproven" for a threshold that was taken without proof. `bound` names the test, `level` is what each
-    certificate of the same choice may err (1 - confidence over the number of candidates tried). `escalated` is the share of
+    certificate of the same choice may err (1 - confidence over the number of candidates tried). `settings` are the cascade's in
+    task.toml. `escalated` is the share of
     calibration examples that the last stage answers, `reference` whose labels are right, with counts. `assumes` says under
     which of the two it holds: inputs as a whole as in calibration ("exchangeable"), or each group by itself ("groups").
     """
@@ -75,6 +80,7 @@ class Certificate:
     reference: str
     n: int
     stages: Sequence[StageFacts]
+    settings: Mapping[str, Any]
     answered_by: Mapping[str, float]
     escalated: Estimate
     dollars_per_1000: float | None
@@ -102,12 +108,14 @@ def write_certificate(path: Path, certificate: Certificate) -> None:
     """Write it, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(json.dumps(certificate.json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    facts = {**certificate.json(), DIGEST: digest(certificate.json())}
+    half.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     half.replace(path)
 
 
 def read_certificate(path: Path) -> Certificate:
-    """The certificate at `path`. Raises CertificateError in one line when there is none or it cannot be one."""
+    """The certificate at `path`. Raises CertificateError in one line when there is none, it cannot be one, or it is not as it
+    was written."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -116,14 +124,22 @@ def read_certificate(path: Path) -> Certificate:
         ) from None
     except (OSError, ValueError) as error:
         raise CertificateError(f"The certificate {path} cannot be read: {error}.") from None
+    if not isinstance(facts, dict) or "version" not in facts:
+        raise CertificateError(f"{path} is no certificate: it has no version. Make one with: tutelage calibrate")
+    if facts["version"] != VERSION:
+        raise CertificateError(f"{path} has version {facts['version']}, this tutelage reads {VERSION}. Make it again.")
+    written, found_digest = facts.pop(DIGEST, None), digest(facts)
+    if written != found_digest:
+        raise CertificateError(
+            f"{path} has been edited: its {DIGEST} is {written}, its content's {found_digest}. "
+            f"Make it again: tutelage calibrate {path.stem}"
+        )
     try:
         found: Certificate = TypeAdapter(Certificate).validate_python(facts)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise CertificateError(f"{path} is no certificate: {place}: {first['msg'].lower()}. Make it again.") from None
-    if found.version != VERSION:
-        raise CertificateError(f"{path} has version {found.version}, this tutelage reads {VERSION}. Make it again.")
     return found
 
 

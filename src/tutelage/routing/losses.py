@@ -49,6 +49,11 @@ def limit_of(loss: Loss, most: float) -> float:
     return (1.0 + most) / 2.0 if loss == "excess" else most
 
 
+def as_given(loss: str, tested: float) -> float:
+    """A limit or a mean on the scale of `--max-loss`, from that of the loss as it is tested."""
+    return 2.0 * tested - 1.0 if loss == "excess" else tested
+
+
 def default_loss(output: str) -> Loss:
     """What is meant by --max-loss 0.03: a wrong answer, for free text the main metric's loss."""
     return "metric" if output == "text" else "wrong"

@@ -10,7 +10,8 @@ from tutelage.evaluation.harness import ExampleSet
 from tutelage.evaluation.preference.shown import preference_section
 from tutelage.evaluation.results import Answered, Report, Section
 from tutelage.project import Project
-from tutelage.routing.certificate import FOLDER, UNPROVEN, Certificate, check_stages, read_certificate
+from tutelage.routing.cascade import check_certified
+from tutelage.routing.certificate import FOLDER, UNPROVEN, Certificate, read_certificate
 from tutelage.routing.router.drawing import router_section
 from tutelage.routing.trust import confidence_section, risk_chart
 
@@ -35,7 +36,7 @@ def certificates_section(project: Project) -> Section | None:
     for path in sorted((project.folder / FOLDER).glob("*.json")):
         try:
             one = read_certificate(path)
-            check_stages(project, one)
+            check_certified(project, one)
             state = one.status
         except TutelageError as error:
             notes.append(str(error))

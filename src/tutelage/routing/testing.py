@@ -66,8 +66,8 @@ class Sample:
 
 def thresholds(confidence: Floats) -> Floats:
     """Every threshold that tells the examples apart, from the highest down: just above each distinct confidence, and 0 at
-    the end. An example is answered where its confidence is at or above the threshold."""
-    distinct = np.unique(confidence)[::-1]
+    the end. An example is answered where its confidence is at or above the threshold; below 0 it never is."""
+    distinct = np.unique(confidence[confidence >= 0])[::-1]
     return np.append(np.nextafter(distinct, np.inf), 0.0)
 
 
