@@ -167,7 +167,10 @@ def score_table(data: Data, base: PreferencePredictor, models: dict[str, Prefere
     always[:, :2] = always[:, :2].mean(axis=1, keepdims=True)
     heads = ["", "outcome right", "winner right, no tie", "Brier", "log loss", "accuracy to B.-T.", "Brier to B.-T."]
     rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, ours in {"no ratings: the first by name, ties as often as in train": always, "Bradley-Terry": told(base)}.items():
+    for name, ours in {
+        "no ratings: the first by name, ties as often as in train": always,
+        "Bradley-Terry": told(base),
+    }.items():
         rows.append(row(name, held, compared(held, ours, told(base)), ours, bare=name == "Bradley-Terry"))
     return rows + [row(name, held, compared(held, told(one), told(base)), told(one)) for name, one in models.items()]
 

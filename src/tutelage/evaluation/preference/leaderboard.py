@@ -17,6 +17,8 @@ from tutelage.evaluation.preference.ranking import RESAMPLES, Ranking, grid, on_
 from tutelage.evaluation.preference.vectors import Vectors, fit_vectors
 
 DOMAIN_RESAMPLES = 400
+LEARNT = 20_000
+"""Matches at most that the predictor learns from and is scored on: inputs are drawn at random, so that it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def make_leaderboard(matches: Matches, options: Options) -> Leaderboard:
         overall,
         int((table.outcome == 2).sum()),
         tuple(_domain(matches, table, domain, options) for domain in domains if len(domains) > 1),
-        cross_validated(table, rows, options.seed),
+        cross_validated(table.sample(LEARNT, options.seed), rows, options.seed),
         None if options.input is None else _for_input(table, vectors, rows, options),
         matches.undecided,
         len(matches.bad),
@@ -104,7 +106,7 @@ def _domain(matches: Matches, table: Table, domain: Domain, options: Options) ->
 
 def _for_input(table: Table, vectors: Vectors, rows: Floats, options: Options) -> InputRanking:
     assert options.input is not None
-    model = fit_predictor(table, rows, seed=options.seed)
+    model = fit_predictor(table.sample(LEARNT, options.seed), rows, seed=options.seed)
     at = vectors([options.input])
     strengths, tie = model.strengths(at)[0], float(model.ties(at)[0])
     points = on_scale(strengths, None if options.anchor is None else table.models.index(options.anchor))

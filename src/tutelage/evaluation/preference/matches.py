@@ -110,6 +110,14 @@ class Table:
         """Some of the matches; models and inputs keep their numbers."""
         return replace(self, a=self.a[rows], b=self.b[rows], outcome=self.outcome[rows], input=self.input[rows])
 
+    def sample(self, most: int, seed: int = 0) -> Table:
+        """The matches on inputs drawn at random, at most `most` of them; all where there are no more."""
+        order = np.random.default_rng(seed).permutation(len(self.inputs))
+        together = np.bincount(self.input, minlength=len(self.inputs))[order].cumsum()
+        kept = np.zeros(len(self.inputs), np.bool_)
+        kept[order[together <= most]] = True
+        return self.take(kept[self.input])
+
 
 def tabulate(matches: Sequence[Match], models: Sequence[str] | None = None) -> Table:
     """The matches as a table; `models` default to those that occur, by name."""

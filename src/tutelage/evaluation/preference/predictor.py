@@ -113,26 +113,29 @@ def log_loss(found: Floats, outcome: NDArray[np.int64]) -> Floats:
 
 def with_ridge(table: Table, vectors: Floats, base: Strengths, ridge: float) -> PreferencePredictor:
     """Weights that minimise the log loss summed over matches + ridge / 2 times their squared length."""
-    rows, models, width = vectors[table.input], len(table.models), vectors.shape[1]
-    matches = np.arange(len(table))
+    present, input = np.unique(table.input, return_inverse=True)
+    rows, models, width = vectors[present], len(table.models), vectors.shape[1]
     right = np.zeros((len(table), 3))
-    right[matches, table.outcome] = 1
-    ties = bool((table.outcome == 2).any())
+    right[np.arange(len(table)), table.outcome] = 1
+    ties = bool(right[:, 2].any())
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights, tie_weights = flat[:-width].reshape(width, models), flat[-width:]
-        moved = base.values + rows @ weights
-        tie = base.tie + (rows @ tie_weights if ties else 0.0)
-        found = probabilities(moved[matches, table.a], moved[matches, table.b], tie)
+        moved, tie = base.values + rows @ weights, base.tie + rows @ tie_weights
+        found = probabilities(moved[input, table.a], moved[input, table.b], tie[input])
         wrong = found - right  # the gradient by the three logits
-        by_strength = np.zeros((len(table), models))
-        by_strength[matches, table.a] = wrong[:, 0] + wrong[:, 2] / 2
-        by_strength[matches, table.b] = wrong[:, 1] + wrong[:, 2] / 2
-        gradient = np.concatenate([(rows.T @ by_strength).ravel(), rows.T @ wrong[:, 2] if ties else np.zeros(width)])
-        chosen = found[matches, table.outcome]
-        value = -np.log(np.maximum(chosen, 1e-300)).sum() + ridge / 2 * (flat @ flat)
-        return float(value), gradient + ridge * flat
+        slopes = _sums(wrong[:, 0] + wrong[:, 2] / 2, input * models + table.a, len(rows) * models)
+        slopes += _sums(wrong[:, 1] + wrong[:, 2] / 2, input * models + table.b, len(rows) * models)
+        by_tie = _sums(wrong[:, 2], input, len(rows)) if ties else np.zeros(len(rows))
+        gradient = np.concatenate([(rows.T @ slopes.reshape(-1, models)).ravel(), rows.T @ by_tie])
+        chosen = np.maximum((found * right).sum(axis=1), 1e-300)
+        return float(ridge / 2 * (flat @ flat) - np.log(chosen).sum()), gradient + ridge * flat
 
     start = np.zeros(width * (models + 1))
     flat = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     return PreferencePredictor(base, flat[:-width].reshape(width, models), flat[-width:], ridge)
+
+
+def _sums(values: Floats, places: NDArray[np.int64], count: int) -> Floats:
+    """The sum of the values at each place: (count,)."""
+    return np.bincount(places, values, minlength=count).astype(np.float64)

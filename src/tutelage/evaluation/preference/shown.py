@@ -90,17 +90,14 @@ def notes_of(found: Leaderboard) -> list[str]:
     board = found.overall
     fixed = f"{board.anchor} has 1000" if board.anchor else "their mean is 1000"
     notes = [
-        f"rating: Bradley-Terry with ties by maximum likelihood; 400 points are odds of 10 to 1, {fixed}; intervals by "
-        "bootstrap over inputs. places: those that the paired intervals leave open.",
+        f"rating: Bradley-Terry with ties by maximum likelihood; 400 points are odds of 10 to 1 of winning against losing, "
+        f"{fixed}; intervals by bootstrap over inputs. places: those that the paired intervals leave open.",
         f"Elo: moved by each match in turn (K = {K:g}), so it hangs on their order; no interval.",
     ]
     if board.unbounded:
         everyone = len(board.unbounded) == len(board.ratings)
-        why = (
-            "no result contradicts one order of the models"
-            if everyone
-            else "never lost to, or never won against, all others"
-        )
+        alone = "never beaten nor tied by the others, or never better nor tied"
+        why = "no result contradicts one order of the models" if everyone else alone
         notes.append(
             f"{', '.join(board.unbounded)}: {why}, so the likelihood has no finite maximum. Every model was given {PRIOR:g} "
             f"wins and {PRIOR:g} losses against one more, average, opponent."
