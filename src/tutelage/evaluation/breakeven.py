@@ -220,7 +220,7 @@ def unknown(assumptions: Assumptions) -> list[str]:
     """The quantities that are missing and decide the answer."""
     value, known = assumptions.value, set(assumptions.figures)
     needed = {"labels_dollars", "review_hours", "training_hours", "student_seconds", "teacher_dollars", "escalation"}
-    if value("review_hours"):
+    if value("review_hours") or "review_hours" not in known:
         needed.add("review_dollars_per_hour")
     if value("student_seconds") or value("training_hours") or assumptions.always_on:
         needed.add("dollars_per_hour")

@@ -10,9 +10,9 @@ frame        what texts of one layout share: frequent runs of one to three words
 characters   TF-IDF of runs of two to five characters within words. Finds new vocabulary; needs no model
 embedding    a sentence encoder's vector. Finds new meanings
 
-Each distance is brought to one scale (0 at the median of training texts from one another, 1 at their 95th percentile); the
-largest counts. The score becomes a p-value by split conformal prediction (Vovk, Gammerman and Shafer 2005; Papadopoulos et
-al. 2002): p = (1 + number of held-out scores at or above it) / (n + 1).
+Of several ways the one counts in which the text is the oddest: in which the fewest training texts are as far from the
+others as it is from them. The score becomes a p-value by split conformal prediction (Vovk, Gammerman and Shafer 2005;
+Papadopoulos et al. 2002): p = (1 + number of held-out scores at or above it) / (n + 1).
 
 What is promised: if the held-out texts and a new one are exchangeable (as if drawn from one source in random order) then
 P(p <= rate) is at most `rate`, over the draw of both. Nothing is promised about inputs of another kind: how many of them
@@ -43,23 +43,30 @@ MOST_KNOWN, MOST_HELD_OUT = 10_000, 2000
 """Training and held-out texts kept; of more, so many are drawn. Memory and time are those of so many rows."""
 LEAST_HELD_OUT = 19
 """With fewer no p-value is as low as 5 %."""
-SCALED_BY = 500
-"""Training texts whose distances from the others give the scale."""
+USUAL = 500
+"""Training texts whose distances from the others are known."""
+FOLDS, MOST_TRIED, TRIED_AT = 4, 1000, 0.05
+"""Parts of the groups that are left out in turn, training texts taken for it, and the rate at which texts are noticed."""
 BLOCK = 128
 """Texts compared at a time."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to see texts: distances in it are `middle` at the training texts' median, and `spread` more at the 95th
-    percentile."""
+    """One way to see texts; `usual` are the distances of some training texts from the others, ascending."""
 
     near: Nearness
-    middle: float
-    spread: float
+    usual: Scores
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        return (self.near.distances(texts) - self.middle) / self.spread
+        """Minus the log of the share of usual distances above each text's, on lines between them; the higher the odder."""
+        found, n = self.near.distances(texts), len(self.usual)
+        levels = -np.log(1 - (np.arange(n) + 0.5) / n)
+        # Texts that are all alike have no spread: whatever then differs by a hundredth is far.
+        spread = max(self.usual[-1] - self.usual[n // 2], 0.01)
+        outside = np.maximum(found - self.usual[-1], 0) + np.minimum(found - self.usual[0], 0)
+        result: Scores = np.interp(found, self.usual, levels) + outside / spread
+        return result
 
 
 @dataclass(frozen=True)
@@ -72,16 +79,14 @@ class Gate:
     encoder: str = ""
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """How unlike the training texts each text is, (n,): about 1 for the 95th percentile of these themselves."""
+        """How unlike the training texts each text is, (n,): about 3, -log(0.05), for the 95th percentile of these."""
         blocks = [texts[at : at + BLOCK] for at in range(0, len(texts), BLOCK)]
         found = [np.max([view.scores(block) for view in self.views.values()], axis=0) for block in blocks]
         return np.concatenate(found) if found else np.empty(0)
 
     def p_values(self, texts: Sequence[str]) -> Scores:
         """(n,) in [1 / (held out + 1), 1]: escalate where it is at most the rate of false alarms that you accept."""
-        below = np.searchsorted(self.held_out, self.scores(texts), side="left")
-        result: Scores = (1 + len(self.held_out) - below) / (len(self.held_out) + 1)
-        return result
+        return conformal(self.scores(texts), self.held_out)
 
     def fingerprint(self) -> str:
         """Changes whenever a p-value could."""
@@ -97,14 +102,21 @@ class Gate:
             raise StoreError(f"The gate cannot be written to {folder}: {error.strerror or error}.") from None
 
     def _facts(self) -> dict[str, Any]:
-        views = {kind: {"middle": view.middle, "spread": view.spread} for kind, view in self.views.items()}
-        return {"version": VERSION, "encoder": self.encoder, "views": views}
+        return {"version": VERSION, "encoder": self.encoder, "views": list(self.views)}
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {
             f"{kind}-{name}": array for kind, view in self.views.items() for name, array in view.near.arrays().items()
         }
-        return arrays | {"held-out": self.held_out}
+        usual = {f"{kind}-usual": view.usual for kind, view in self.views.items()}
+        return arrays | usual | {"held-out": self.held_out}
+
+
+def conformal(scores: Scores, held_out: Scores) -> Scores:
+    """(1 + number of `held_out`, ascending, at or above each score) / (their number + 1)."""
+    above = len(held_out) - np.searchsorted(held_out, scores, side="left")
+    result: Scores = (1 + above) / (len(held_out) + 1)
+    return result
 
 
 def fit_gate(
@@ -113,14 +125,21 @@ def fit_gate(
     *,
     encoder: Encoder | None = None,
     kinds: Iterable[str] | None = None,
+    groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Gate:
     """A gate that knows `texts`, those that a student learnt from.
 
     `held_out` are texts from the same source that are not among them (the calibration examples, say); without any, a
-    fifth of `texts` is drawn and held out. `kinds` are the ways to see texts: frame and characters, with an `encoder`
-    frame and embedding. Raises DataError for too few texts or texts with nothing in common, UnknownName for a kind.
+    fifth of `texts` is drawn and held out. `kinds` are the ways to see texts. Without any they are chosen by `groups`, what
+    each of `texts` belongs to (its layout, its sender, else its label): the ways are taken that best notice groups left
+    out. Without groups: frame and characters, with an `encoder` frame and embedding. A way in which the texts have nothing
+    in common is left out.
+
+    Raises DataError for too few texts or groups, or texts with nothing in common at all, UnknownName for a kind.
     """
+    if kinds is None:
+        kinds = _usual_kinds(encoder) if groups is None else _widest(texts, groups, encoder, seed)
     chance, known = random.Random(seed), list(texts)
     if held_out is None:
         chance.shuffle(known)
@@ -133,11 +152,8 @@ def fit_gate(
         )
     known = known if len(known) <= MOST_KNOWN else chance.sample(known, MOST_KNOWN)
     held_out = held_out if len(held_out) <= MOST_HELD_OUT else chance.sample(list(held_out), MOST_HELD_OUT)
-    chosen = tuple(kinds) if kinds is not None else ("frame", EMBEDDING if encoder else "characters")
-    sample = chance.sample(known, min(SCALED_BY, len(known)))
-    views = {kind: _view(_near(kind, known, encoder), sample) for kind in chosen}
-    if not views:
-        raise UnknownName("way to see texts", "", [*KINDS, EMBEDDING])
+    sample = chance.sample(known, min(USUAL, len(known)))
+    views = _views(kinds, known, encoder, sample)
     identity = encoder.identity if encoder and EMBEDDING in views else ""
     return Gate(views, np.sort(Gate(views, np.empty(0)).scores(held_out)), identity)
 
@@ -153,9 +169,9 @@ def load_gate(folder: Path, encoder: Encoder | None = None) -> Gate:
         with np.load(folder / ARRAYS, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         views = {}
-        for kind, scale in facts["views"].items():
+        for kind in facts["views"]:
             own = {name.partition("-")[2]: array for name, array in arrays.items() if name.partition("-")[0] == kind}
-            views[kind] = View(from_arrays(kind, own, encoder), float(scale["middle"]), float(scale["spread"]))
+            views[kind] = View(from_arrays(kind, own, encoder), own["usual"])
         return Gate(views, arrays["held-out"], facts["encoder"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         reason = " ".join(str(error).split())
@@ -170,9 +186,56 @@ def _near(kind: str, known: Sequence[str], encoder: Encoder | None) -> Nearness:
     return near_texts(kind, known)
 
 
+def _views(
+    kinds: Iterable[str], known: Sequence[str], encoder: Encoder | None, sample: Sequence[str]
+) -> dict[str, View]:
+    """Those of `kinds` in which the texts have something in common. Raises DataError where that is none of them."""
+    views, problem = {}, None
+    for kind in kinds:
+        try:
+            views[kind] = _view(_near(kind, known, encoder), sample)
+        except DataError as error:
+            problem = error
+    if not views:
+        raise problem or UnknownName("way to see texts", "", [*KINDS, EMBEDDING])
+    return views
+
+
 def _view(near: Nearness, known: Sequence[str]) -> View:
-    """With the scale of the distances of `known` texts, each of which is near itself and compared with the others."""
-    found = np.concatenate([near.distances(known[at : at + BLOCK], skip=1) for at in range(0, len(known), BLOCK)])
-    middle, high = np.quantile(found, [0.5, 0.95])
-    # Texts that are all alike have no spread: whatever then differs by a hundredth is far.
-    return View(near, float(middle), float(max(high - middle, 0.01)))
+    """With the distances of `known` texts, each of which is near itself and compared with the others."""
+    found = [near.distances(known[at : at + BLOCK], skip=1) for at in range(0, len(known), BLOCK)]
+    return View(near, np.sort(np.concatenate(found)))
+
+
+def _widest(texts: Sequence[str], groups: Sequence[str], encoder: Encoder | None, seed: int) -> tuple[str, ...]:
+    """The ways to see texts with which a gate notices most of groups left out, a quarter of the groups in turn.
+
+    Raises DataError where there are fewer than FOLDS groups.
+    """
+    chance = random.Random(seed)
+    names = sorted(set(groups))
+    if len(names) < FOLDS:
+        raise DataError(
+            f"{len(names)} groups cannot be left out in turn: {FOLDS} or more are needed. Name `kinds` instead."
+        )
+    chance.shuffle(names)
+    fold = {name: at % FOLDS for at, name in enumerate(names)}
+    pairs = chance.sample(list(zip(texts, groups, strict=True)), min(MOST_TRIED, len(texts)))
+    singles = [*KINDS, *([EMBEDDING] if encoder else [])]
+    tries = [*((kind,) for kind in singles), _usual_kinds(encoder)]
+    noticed = dict.fromkeys(tries, 0.0)
+    for out in range(FOLDS):
+        rest = [text for text, group in pairs if fold[group] != out]
+        new = [text for text, group in pairs if fold[group] == out]
+        held_out, known = rest[: len(rest) // 5], rest[len(rest) // 5 :]
+        views = fit_gate(known, held_out, encoder=encoder, kinds=singles, seed=seed).views
+        seen = {kind: Gate({kind: view}, np.empty(0)).scores([*held_out, *new]) for kind, view in views.items()}
+        for kinds in [one for one in tries if set(one) <= set(seen)]:
+            scores = np.max([seen[kind] for kind in kinds], axis=0)
+            usual, odd = np.sort(scores[: len(held_out)]), scores[len(held_out) :]
+            noticed[kinds] += float((conformal(odd, usual) <= TRIED_AT).sum())
+    return max(tries, key=lambda kinds: noticed[kinds])
+
+
+def _usual_kinds(encoder: Encoder | None) -> tuple[str, ...]:
+    return ("frame", EMBEDDING if encoder else "characters")

@@ -69,6 +69,9 @@ def test_p_values_are_no_smaller_than_chance_allows() -> None:
         assert count / draws <= rate + 3 * np.sqrt(rate * (1 - rate) / draws)
 
 
+USUAL = np.array([1.0, 2.0, 3.0])
+
+
 class Fixed:
     """A nearness whose distances are written in the texts."""
 
@@ -79,10 +82,14 @@ class Fixed:
         return {}
 
 
+def holding(held_out: Sequence[int]) -> Gate:
+    view = View(Fixed(), USUAL)
+    return Gate({"fixed": view}, np.sort(view.scores(list(map(str, held_out)))))
+
+
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 5))
 def test_a_p_value_counts_the_held_out_at_or_above(held_out: list[int], new: int) -> None:
-    gate = Gate({"fixed": View(Fixed(), 0.0, 1.0)}, np.sort(np.array(held_out, float)))
-    [found] = gate.p_values([str(new)])
+    [found] = holding(held_out).p_values([str(new)])
     assert found == pytest.approx((1 + sum(one >= new for one in held_out)) / (len(held_out) + 1))
 
 
@@ -91,8 +98,7 @@ def test_p_values_of_exchangeable_scores_are_super_uniform(scores: list[int]) ->
     """Each score in turn as the new one: at most the share `rate` of them gets p <= rate, exactly, whatever the ties."""
     found = []
     for at, new in enumerate(scores):
-        others = np.sort(np.array(scores[:at] + scores[at + 1 :], float))
-        found += Gate({"fixed": View(Fixed(), 0.0, 1.0)}, others).p_values([str(new)]).tolist()
+        found += holding(scores[:at] + scores[at + 1 :]).p_values([str(new)]).tolist()
     for rate in sorted(set(found)):
         assert np.mean(np.array(found) <= rate + 1e-12) <= rate + 1e-12
 
@@ -141,13 +147,23 @@ def test_a_part_of_the_texts_is_held_out_where_none_are_given() -> None:
     assert len(gate.held_out) == 20 and both(gate, letters(3, 2)) == both(fit_gate(letters(100, 1)), letters(3, 2))
 
 
+def test_the_way_to_see_texts_is_chosen_by_groups_left_out() -> None:
+    texts = [f"{shape} {text}" for shape in "abcdefgh" for text in letters(20, ord(shape))]
+    framed = [(text.replace("\n", f" {shape}{shape} "), shape) for text in texts for shape in text[0]]
+    gate = fit_gate([text for text, _ in framed], groups=[shape for _, shape in framed])
+    assert list(gate.views) == ["frame"]
+    with pytest.raises(DataError, match="2 groups cannot be left out"):
+        fit_gate(letters(80, 1), groups=["a", "b"] * 40)
+
+
 def test_too_few_texts_or_none_in_common() -> None:
     with pytest.raises(DataError, match="19 held-out texts or more"):
         fit_gate(letters(50, 1))
     with pytest.raises(DataError, match="found 30 and 1"):
         fit_gate(["one text"], letters(30, 1))
-    with pytest.raises(DataError, match="no frame in common"):
-        fit_gate(["alpha", "beta", "gamma"], letters(30, 1))
+    with pytest.raises(DataError, match="no characters in common"):
+        fit_gate(["dim", "fog", "lux"], letters(30, 1))
+    assert list(fit_gate(["alphabet", "alphorn", "betel"], letters(30, 1)).views) == ["characters"]
     for kinds in (["mood"], [], ["embedding"]):
         with pytest.raises(UnknownName, match="way to see texts"):
             fit_gate(letters(80, 1), letters(60, 2), kinds=kinds)
