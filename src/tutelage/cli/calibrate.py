@@ -15,13 +15,14 @@ from tutelage.errors import CertificateError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
-from tutelage.registry import load
 from tutelage.routing.answered import Goal, reference_set, settled_goal, unlabelled
 from tutelage.routing.cascade import CascadeSettings, members
 from tutelage.routing.certificate import Certificate, certificate_path, write_certificate
 from tutelage.routing.certify import Outcome, certify, prepared, unproven
 from tutelage.routing.gating import fitted_gate
+from tutelage.routing.learning import LEARNERS, learned_text, learns
 from tutelage.routing.losses import LOSSES, Loss, default_loss
+from tutelage.routing.parts import everyone
 from tutelage.routing.shown import outcome_text
 from tutelage.types import Split
 
@@ -67,7 +68,8 @@ def command(
     certificates/CASCADE.json, which `tutelage verify` checks and the cascade answers under. Where nothing can be proved no
     certificate is written, and it says how many more examples would do.
 
-    Several cascades are tested jointly, so that taking the best of them is covered. Of a router it learns whom to ask.
+    Several cascades are tested jointly, so that taking the best of them is covered. Of a router it learns whom to ask, of a vote
+    how much its members count, of a verified candidate what its answers are worth: from stored answers to dev.
 
     \b
     Examples:
@@ -76,9 +78,9 @@ def command(
       tutelage calibrate cascade --max-loss 0.05 --against teacher --by-group
     """
     chosen = _systems(project, names)
-    routers = [one for one in chosen if one.family_name == "router"]
+    learners = [one for one in chosen if one.family_name in LEARNERS]
     cascades = [one for one in chosen if one.family_name == "cascade"]
-    learned = [_router(project, one) for one in routers]
+    learned = [learned_text(project, one) for one in learners]
     goal = Goal(_most(project, most), confidence, against, by_group, [one.name for one in cascades])  # type: ignore[arg-type]
     outcomes = {one.name: _calibrate(project, one, goal) for one in cascades}
     texts = [*learned]
@@ -91,7 +93,7 @@ def command(
         if wanted := _wanted(project, name, outcome):
             texts.append(f"  to be labelled, in this order: {wanted}")
     facts = {name: _facts(project, outcome, loose if without else None) for name, (outcome, loose) in outcomes.items()}
-    emit({"cascades": facts, "routers": [one.name for one in routers]}, as_json, "\n\n".join(texts))
+    emit({"cascades": facts, "learned": [one.name for one in learners]}, as_json, "\n\n".join(texts))
     for outcome, loose in outcomes.values():
         if outcome.certificate is None and not (without and loose):
             offer = " (--unproven takes a threshold without proof.)" if loose and not without else ""
@@ -99,11 +101,16 @@ def command(
 
 
 def _systems(project: Project, names: Sequence[str]) -> list[Candidate]:
-    chosen = [candidate(project, name) for name in names or project.file.candidates]
-    kept = [one for one in chosen if one.family_name in ("cascade", "router")]
+    """What there is to calibrate, parts before what is made of them."""
+    everything = [candidate(project, name) for name in everyone(project, names or list(project.file.candidates))]
+    chosen = [one for one in everything if not names or one.name in names]
+    kept = [one for one in chosen if one.family_name == "cascade" or learns(one)]
     if names and len(kept) < len(chosen):
         other = next(one for one in chosen if one not in kept)
-        raise UsageError(f"{other.name!r} is no cascade and no router, its family is {other.family_name!r}. Name one.")
+        raise UsageError(
+            f"{other.name!r} is no cascade, and nothing is learned of it here: its family is {other.family_name!r}. Name one "
+            f'of the families cascade, {", ".join(LEARNERS)} (a vote with weights = "dev").'
+        )
     if not kept:
         raise UsageError(
             'No cascade among the candidates. Add one to task.toml, e.g. [candidates.cascade] with family = "cascade" and '
@@ -157,11 +164,6 @@ def _wanted(project: Project, name: str, outcome: Outcome) -> Path | None:
     lines = "".join(json.dumps({**one.input, "label": None}, ensure_ascii=False) + "\n" for one in rows)
     path = certificate_path(project, name).with_suffix(".wanted.jsonl")
     return write_files({path.name: lines.encode()}, path.parent)[path.name]
-
-
-def _router(project: Project, one: Candidate) -> str:
-    folder = load("tutelage.routing.router.fitting:fit_router")(project, one.name)
-    return f"{one.name}: whom to ask is learned -> {folder}"
 
 
 def _facts(project: Project, outcome: Outcome, loose: Certificate | None) -> Mapping[str, Any]:

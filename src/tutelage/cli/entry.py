@@ -26,6 +26,7 @@ VERBS = {
     "prompts": "Versions of prompts: list, show, diff, test one against another.",
     "judge": "Let a language model compare or rate answers where there is no reference.",
     "leaderboard": "Rate models by matches: people's votes, a judge's verdicts, or scores.",
+    "order": "Find the cascade that loses least under a budget, or costs least under a loss.",
     "calibrate": "Prove from which confidence on a student may answer instead of the teacher.",
     "verify": "Check a certificate: the same models, examples and proof.",
     "predict": "Answer inputs from a file with one candidate.",

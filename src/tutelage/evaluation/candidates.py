@@ -24,6 +24,8 @@ FAMILIES = Table(
         "replay": "tutelage.evaluation.replay:FAMILY",
         "cascade": "tutelage.routing.cascade:FAMILY",
         "router": "tutelage.routing.router.family:FAMILY",
+        "vote": "tutelage.routing.vote:FAMILY",
+        "verified": "tutelage.routing.verifier.family:FAMILY",
         **STUDENTS.rows(),
     },
 )

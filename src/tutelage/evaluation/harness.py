@@ -139,5 +139,5 @@ def latency_of(candidate: Candidate, predictions: Sequence[Prediction], facts: M
         rate = len(seconds) / sum(seconds) if seconds else 0.0
         return from_seconds(seconds, rate, "as recorded, one at a time")
     if candidate.family.role == "system":
-        return from_seconds(seconds, 0.0, "its parts' seconds, added")
+        return from_seconds(seconds, 0.0, "its parts' seconds, added (of those asked at once the slowest's)")
     return from_seconds(seconds, facts.get("rate", 0.0), "wall time of each call when it was asked")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from tutelage.evaluation.asking import Progress, ask
@@ -55,6 +56,9 @@ class Remembered:
 
 
 def remembered(project: Project, name: str, predictor: Predictor) -> Remembered:
+    """Of a part that is made of parts itself, these are remembered too."""
+    if isinstance(predictor, Composed):
+        predictor = predictor.through(partial(remembered, project))
     return Remembered(project, candidate(project, name), predictor)
 
 

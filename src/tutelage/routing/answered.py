@@ -18,6 +18,7 @@ from tutelage.project import LEARNED_FROM, Project, newest_artefact
 from tutelage.routing.cascade import CascadeSettings, Gate
 from tutelage.routing.confidence import Fitted, fit_confidence
 from tutelage.routing.losses import Loss, excess, losses_of
+from tutelage.routing.parts import everyone
 from tutelage.store import Origin
 from tutelage.types import Example, Prediction, Split, Value
 
@@ -116,9 +117,9 @@ def settled_goal(project: Project, goal: Goal) -> Goal:
 
 
 def check_unseen(project: Project, stages: Sequence[str]) -> None:
-    """Raises CertificateError where a stage learned from a calibration example or was chosen on one."""
+    """Raises CertificateError where a stage, or who it is made of, learned from a calibration example or was chosen on one."""
     ids = {one.id for one in project.store.examples.read("calibration")}
-    for name in stages:
+    for name in everyone(project, stages):
         folder = newest_artefact(project, name)
         if folder is None:
             continue

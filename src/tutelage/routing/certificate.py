@@ -20,6 +20,7 @@ from tutelage.errors import CertificateError
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.intervals import Estimate
 from tutelage.project import Project, newest_artefact
+from tutelage.routing.parts import everyone
 from tutelage.types import digest
 
 FOLDER = "certificates"
@@ -144,11 +145,15 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def stage_facts(project: Project, name: str, confidence: Mapping[str, Any] | None) -> StageFacts:
-    """The hashes of candidate `name` as it is now."""
+    """The hashes of candidate `name` as it is now; of one that is made of others the artefacts of them all."""
     one = candidate(project, name)
-    folder = newest_artefact(project, name) if one.family.student else None
-    sha = folder_hash(folder) if folder else ""
-    return StageFacts(name, one.fingerprint(project), folder.name if folder else "", sha, confidence)
+    names = everyone(project, [name]) if one.family.role == "system" else [name]
+    families = {part: candidate(project, part).family for part in names}
+    learned = [part for part, family in families.items() if family.student or family.role == "system"]
+    folders = [folder for part in learned if (folder := newest_artefact(project, part))]
+    hashes = [folder_hash(folder) for folder in folders]
+    sha = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    return StageFacts(name, one.fingerprint(project), ", ".join(folder.name for folder in folders), sha, confidence)
 
 
 def folder_hash(folder: Path) -> str:

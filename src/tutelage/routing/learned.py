@@ -1,0 +1,95 @@
+"""What `tutelage calibrate` learns from stored answers on dev: the examples, and the artefact that it is kept in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from tutelage.errors import DataError, StoreError, TrainingError
+from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.harness import ExampleSet, answers, example_set
+from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
+from tutelage.store import now
+from tutelage.types import Prediction, Value, digest
+
+KEYS = ("family", "settings", "task", "data_fingerprint", "confidences")
+VERSIONS = ("tutelage", "numpy", "scikit-learn")
+
+Whose: TypeAlias = Literal["gold", "teacher", "any"]
+
+
+def dev_examples(project: Project, labels: Whose) -> ExampleSet:
+    """The examples of dev that have a label. Raises DataError where there are none."""
+    return example_set(project, "dev", None if labels == "any" else labels)
+
+
+def dev_answers(project: Project, name: str, one: Candidate, examples: ExampleSet) -> list[Prediction]:
+    """The stored answers of `one` to dev. Raises DataError where some are missing."""
+    found = answers(project, one, examples)
+    if found is None:
+        raise DataError(
+            f"{name!r} learns from stored answers, and {one.name!r} has not answered all {len(examples.examples)} examples "
+            f"of dev. Run: tutelage evaluate {one.name} --split dev"
+        )
+    return found[0]
+
+
+def card_of(
+    project: Project, one: Candidate, examples: ExampleSet, answered: Sequence[Sequence[Value | None]]
+) -> dict[str, Any]:
+    """The beginning of an artefact's card: who learns, by which settings, and the fingerprint of what it learns from."""
+    return {
+        "candidate": one.name,
+        "family": one.family_name,
+        "settings": asdict(one.settings),
+        "task": project.task.schema(),
+        "data_fingerprint": digest([examples.fingerprint, [list(values) for values in answered]]),
+        "learned_from": {"n": len(examples.examples), "splits": [examples.split], "labels": examples.reference},
+    }
+
+
+def kept(
+    project: Project, card: Mapping[str, Any], examples: ExampleSet, write: Callable[[Path], Mapping[str, Any]]
+) -> Path:
+    """The folder of the newest artefact where it was made of the same, else of a new one: `write` fills it and returns facts
+    for its card. Raises StoreError."""
+    last = newest_artefact(project, card["candidate"])
+    if last is not None and _same(read_card(last), card):
+        return last
+    started = now()
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
+    try:
+        project.artefacts.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
+    except OSError as error:
+        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
+    try:
+        result = work / "result"
+        result.mkdir()
+        facts = write(result)
+        (result / LEARNED_FROM).write_text("\n".join([*sorted(examples.ids), ""]), encoding="utf-8")
+        versions = {package: version(package) for package in VERSIONS}
+        return publish_artefact(
+            project, result, run_id, {**card, "fit": facts, "created": started, "versions": versions}
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def learned_folder(project: Project, name: str) -> Path:
+    """The newest artefact of `name`. Raises TrainingError where there is none."""
+    folder = newest_artefact(project, name)
+    if folder is None:
+        raise TrainingError(f"{name!r} has not learned yet. Run: tutelage calibrate {name}")
+    return folder
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return digest([old.get(key) for key in KEYS]) == digest([new.get(key) for key in KEYS])
