@@ -103,26 +103,30 @@ def fit_many(counts: Floats, pairs: Pairs, models: int) -> Fits:
 
 
 def _newton(found: Floats, played: Floats, pairs: Pairs, held: Floats) -> Floats:
-    """Newton's step of each row of parameters, (n, models + 2); `held` is added to the curvature."""
-    n, wide = found.shape
-    design = _design(*pairs, wide - 1)
-    flat, total = design.reshape(-1, wide), played.sum(axis=2)
-    chances = probabilities(found[:, pairs[0]], found[:, pairs[1]], found[:, -1:])
-    expected = chances * total[:, :, None]
-    slope = (played - expected).reshape(n, -1) @ flat
-    outer = (flat[:, :, None] * flat[:, None, :]).reshape(-1, wide * wide)
-    curve = (expected.reshape(n, -1) @ outer).reshape(n, wide, wide)
-    middle = sum(chances[:, :, at, None] * design[None, :, at] for at in range(3))
-    curve -= np.matmul((middle * total[:, :, None]).transpose(0, 2, 1), middle)
-    step: Floats = np.linalg.solve(curve + held, slope[:, :, None])[:, :, 0]
+    """Newton's step of each row of parameters, (n, models + 2); `held` is added to the curvature.
+
+    Of a pair's outcomes a win counts 1 for the winner's strength, a tie 1/2 for both and 1 for the tie parameter: the slope is
+    what was counted less what is expected, the curvature the covariance of what is counted.
+    """
+    i, j = pairs
+    total = played.sum(axis=2)
+    chances = probabilities(found[:, i], found[:, j], found[:, -1:])
+    win, loss, tie = (chances[:, :, at] for at in range(3))
+    for_i, for_j = win + tie / 2, loss + tie / 2
+    firsts, seconds = (np.eye(found.shape[1])[side] for side in (i, j))  # (pairs, models + 2): who is where
+    slope = (played[:, :, 0] + played[:, :, 2] / 2 - total * for_i) @ firsts
+    slope += (played[:, :, 1] + played[:, :, 2] / 2 - total * for_j) @ seconds
+    slope[:, -1] = (played[:, :, 2] - total * tie).sum(axis=1)
+    curve = held.copy()
+    both = total * (tie / 4 - for_i * for_j)
+    curve[:, i, j] += both
+    curve[:, j, i] += both
+    diagonal = (total * (win + tie / 4 - for_i**2)) @ firsts + (total * (loss + tie / 4 - for_j**2)) @ seconds
+    with_tie = (total * tie * (0.5 - for_i)) @ firsts + (total * tie * (0.5 - for_j)) @ seconds
+    diagonal[:, -1] = (total * tie * (1 - tie)).sum(axis=1)
+    at = np.arange(found.shape[1])
+    curve[:, at, at] += diagonal
+    curve[:, at[:-1], -1] += with_tie[:, :-1]
+    curve[:, -1, at[:-1]] += with_tie[:, :-1]
+    step: Floats = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
     return step
-
-
-def _design(i: NDArray[np.int64], j: NDArray[np.int64], models: int) -> Floats:
-    """The logits of the three outcomes as sums of parameters: (pairs, 3, models + 1); the last parameter is the tie's."""
-    rows = np.arange(len(i))
-    design = np.zeros((len(i), 3, models + 1))
-    design[rows, 0, i] = design[rows, 1, j] = 1
-    design[rows, 2, i] = design[rows, 2, j] = 0.5
-    design[:, 2, models] = 1
-    return design

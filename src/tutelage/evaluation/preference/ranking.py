@@ -95,7 +95,7 @@ def resampled(table: Table, resamples: int, seed: int) -> Floats:
     By inputs because the matches on one input share its difficulty, and often an answer: they are not independent.
     """
     rng, inputs = np.random.default_rng(seed), len(table.inputs)
-    part = max(1, _HELD // max(inputs, table.cells.shape[1] * len(table.models)))
+    part = max(1, _HELD // max(inputs, table.cells.shape[1] * 2, len(table.models) ** 2))
     found = []
     for start in range(0, resamples, part):
         draws = range(min(part, resamples - start))
