@@ -73,12 +73,13 @@ def fit(table: Table) -> Strengths:
     return Strengths(found.values[0], float(found.ties[0]), tuple(unbounded(table.counts, table.pairs, models)))
 
 
-def fit_many(counts: Floats, pairs: Pairs, models: int) -> Fits:
-    """As `fit`, for each of `counts` (n, pairs, 3)."""
+def fit_many(counts: Floats, pairs: Pairs, models: int, prior: Floats | float = PRIOR) -> Fits:
+    """As `fit`, for each of `counts` (n, pairs, 3); `prior` (n, models, 2): other wins and losses than PRIOR for each."""
     n, opponent = len(counts), models  # one more opponent, whom everyone meets where there is no maximum
     extra = np.zeros((n, models, 3))
     infinite = ~bounded(counts, pairs, models)
-    extra[infinite, :, :2] = PRIOR
+    extra[:, :, :2] = prior
+    extra[~infinite] = 0
     played = np.concatenate([counts, extra], axis=1)
     i = np.concatenate([pairs[0], np.arange(models)])
     j = np.concatenate([pairs[1], np.full(models, opponent)])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tutelage.errors import UnknownName
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.metrics import Floats
-from tutelage.evaluation.preference.bradley_terry import CENTRE, SCALE, fit, fit_many, probabilities
+from tutelage.evaluation.preference.bradley_terry import CENTRE, PRIOR, SCALE, fit, fit_many, probabilities
 from tutelage.evaluation.preference.elo import elo
-from tutelage.evaluation.preference.matches import Match, Pairs, Table, check_linked, tabulate
+from tutelage.evaluation.preference.matches import Match, Pairs, Table, bounded, check_linked, tabulate
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -92,16 +92,27 @@ def rank(matches: tuple[Match, ...], anchor: str | None = None, resamples: int =
 def resampled(table: Table, resamples: int, seed: int) -> Floats:
     """Strengths, (resamples, models), fitted to inputs drawn with replacement, each with all of its matches.
 
-    By inputs because the matches on one input share its difficulty, and often an answer: they are not independent.
+    By inputs because the matches on one input share its difficulty, and often an answer: they are not independent. Of a
+    single input the matches are drawn. Where the likelihood of all matches has no finite maximum, every resample has the same
+    sides undefeated and would be as sure as the last: there inputs get exponential weights (the Bayesian bootstrap, Rubin
+    1981), and what everyone is given in addition is drawn from a gamma distribution with mean PRIOR (Jeffreys' prior).
     """
-    rng, inputs = np.random.default_rng(seed), len(table.inputs)
-    part = max(1, _HELD // max(inputs, table.cells.shape[1] * 2, len(table.models) ** 2))
+    if len(table.inputs) == 1:
+        table = replace(table, inputs=tuple(str(at) for at in range(len(table))), input=np.arange(len(table)))
+    rng, inputs, models = np.random.default_rng(seed), len(table.inputs), len(table.models)
+    certain = bool(bounded(table.counts[None], table.pairs, models)[0])
+    part = max(1, _HELD // max(inputs, table.cells.shape[1] * 2, models**2))
     found = []
     for start in range(0, resamples, part):
-        draws = range(min(part, resamples - start))
-        weights = np.stack([np.bincount(rng.integers(inputs, size=inputs), minlength=inputs) for _ in draws])
-        counts = np.asarray((table.cells.T @ weights.T).T, np.float64).reshape(len(draws), -1, 3)
-        found.append(fit_many(counts, table.pairs, len(table.models)).values)
+        count = min(part, resamples - start)
+        if certain:
+            draws = [np.bincount(rng.integers(inputs, size=inputs), minlength=inputs) for _ in range(count)]
+            weights = np.stack(draws).astype(np.float64)
+        else:
+            weights = rng.exponential(size=(count, inputs))
+        counts = np.asarray((table.cells.T @ weights.T).T, np.float64).reshape(count, -1, 3)
+        prior = np.maximum(rng.gamma(PRIOR, size=(count, models, 2)), 1e-3)
+        found.append(fit_many(counts, table.pairs, models, prior).values)
     return np.concatenate(found)
 
 

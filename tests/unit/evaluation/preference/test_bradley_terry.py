@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from tutelage.errors import DataError, UnknownName
 from tutelage.evaluation.metrics import Floats
-from tutelage.evaluation.preference.bradley_terry import PRIOR, SCALE, fit, fit_many, probabilities
+from tutelage.evaluation.preference.bradley_terry import SCALE, fit, fit_many, probabilities
 from tutelage.evaluation.preference.elo import K, elo
 from tutelage.evaluation.preference.matches import OUTCOMES, Match, bounded, tabulate
 from tutelage.evaluation.preference.ranking import rank
@@ -154,7 +154,18 @@ def test_the_undefeated_get_no_infinite_rating(matches: list[Match], named: tupl
     for row in found.ratings:
         assert np.isfinite([row.rating.value, row.rating.low, row.rating.high]).all()
         assert abs(row.rating.value - 1000) < 1000
-    assert PRIOR > 0
+        assert row.rating.high - row.rating.low > 50  # nothing was seen that could make anyone sure
+
+
+def test_one_match_and_one_input_make_nobody_sure() -> None:
+    alone = rank(tuple(match("a", "b", "a")), resamples=400)
+    assert [row.ranks for row in alone.ratings] == [(1, 2), (1, 2)]
+    assert alone.ratings[0].rating.high - alone.ratings[0].rating.low > 300
+    many = rank(tuple(match("a", "b", "a", 30)), resamples=400)
+    assert [row.ranks for row in many.ratings] == [(1, 1), (2, 2)]
+    same = tuple(Match("one input", "a", "b", winner) for winner in OUTCOMES * 5)
+    both = rank(same, resamples=200)
+    assert both.ratings[0].rating.high - both.ratings[0].rating.low > 50
 
 
 def test_models_that_nothing_compares_are_refused_by_name() -> None:
