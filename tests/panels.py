@@ -22,9 +22,10 @@ def recorded_project(
     more: str,
     n: int = 200,
     splits: Sequence[Split] = ("dev", "calibration", "test"),
+    dollars: float | None = 1e-4,
 ) -> Project:
     """n examples labelled "yes" in each split, and `models`: what each answers to example number `at`, and how sure it is. Model
-    number k costs 10 ** k times 0.1 dollars per 1,000."""
+    number k costs 10 ** k times `dollars` an answer."""
     heads = "".join(f'[candidates.{name}]\nfamily = "replay"\nfile = "{name}.jsonl"\n' for name in models)
     (folder / "task.toml").write_text(HEAD + heads + more, encoding="utf-8")
     project, lines = open_project(folder), {name: list[str]() for name in models}
@@ -36,7 +37,7 @@ def recorded_project(
             project.store.labels.add([Label(one.id, "yes", "human:ada")])
             for number, (name, says) in enumerate(models.items()):
                 value, confidence = says(at)
-                usage = {"dollars": 1e-4 * 10**number, "seconds": 0.1 * (number + 1)}
+                usage = {"dollars": dollars and dollars * 10**number, "seconds": 0.1 * (number + 1)}
                 facts = {"id": one.id, "value": value, "confidence": confidence, "source": name, "usage": usage}
                 lines[name].append(json.dumps(facts | ({} if value else {"error": "it failed"})))
     for name, found in lines.items():

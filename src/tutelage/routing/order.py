@@ -236,8 +236,9 @@ def _keys(found: Found, wish: Wish) -> tuple[Floats, Floats, Floats]:
     kept, small, most = found.dollars, found.loss, (wish.budget or 0.0) / 1000
     if wish.max_loss is not None:
         kept, small, most = found.loss, found.dollars, wish.max_loss
-    missed = np.maximum(0.0, kept - most * (1 + 1e-9))
-    return missed, small, kept
+    missed: Floats = np.maximum(0.0, kept - most * (1 + 1e-9))
+    # Two orders that do the same must be seen to be equal, for the shorter one to be taken.
+    return missed.round(12), small.round(12), kept.round(12)
 
 
 def _rank(found: Found, wish: Wish) -> tuple[float, ...]:
