@@ -135,6 +135,27 @@ def test_the_same_seed_gives_the_same_student(settings: MultitaskSettings, tmp_p
     assert answers[0] == answers[1]
 
 
+def test_members_answer_together_and_learn_apart(settings: MultitaskSettings, tmp_path: Path) -> None:
+    short, scores, told = replace(settings, epochs=1, quantise="none", members=2), [], []
+    for run in ("a", "b"):
+        folder = context(tmp_path / run)
+        student = MultitaskStudent(TASK, short)
+        facts = student.fit(
+            bills(20, 5), bills(5, 7), replace(folder, progress=lambda share, shown: told.append((share, shown)))
+        )
+        assert (facts["members"], len(facts["best_epochs"]), len(facts["dev_scores"])) == (2, 2, 2)
+        assert student.answerer is not None
+        scores.append([one.parts for one in student.predict_batch(inputs(bills(5, 6)))])
+    assert scores[0] == scores[1]
+    assert {shown.get("member") for _, shown in told} == {1, 2, None}
+    assert [share for share, _ in told[: len(told) // 2]] == sorted(share for share, _ in told[: len(told) // 2])
+
+
+def test_no_member_is_one_line(settings: MultitaskSettings, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="members = 0 must be 1 or more"):
+        MultitaskStudent(TASK, replace(settings, members=0)).fit(bills(5, 1), [], context(tmp_path / "fit"))
+
+
 @pytest.mark.parametrize(
     ("train", "message"),
     [

@@ -210,7 +210,7 @@ _CHUNK = re.compile(r"\S+")
 _OUTER = "*|>#<()[]{}\"'“”‘’.,;:!?-–—=_"
 """Marks that stand at a word's ends without being of it."""
 
-_GLUE = re.compile(r"(?<=\S)(?:[=:;|<>\"(){}\[\]#]+|(?<=[^\W\d])\.(?=\d))(?=\S)")
+_GLUE = re.compile(r"(?<=\S)(?:[=:;,*|<>\"(){}\[\]#]+|(?<=[^\W\d])\.(?=\d))(?=\S)")
 """Marks inside of what has no space, at which a value may begin or end ("No.17", "number=17", "<no>17</no>")."""
 
 

@@ -47,9 +47,11 @@ BETTER = 0.05
 
 @dataclass(frozen=True)
 class MultitaskSettings(FineTuning):
-    """Settings of family `multitask-tagger`, see `FineTuning`."""
+    """Settings of family `multitask-tagger`, see `FineTuning`. Of `members`, networks that learn from different
+    seeds, the mean answers."""
 
     max_length: int = 512
+    members: int = 1
 
 
 class MultitaskStudent(Student):
@@ -68,6 +70,8 @@ class MultitaskStudent(Student):
         assert isinstance(task, RecordTask)
         if len(train) < 2:
             raise TrainingError(f"{NAME!r} needs at least 2 labelled examples in train, found {len(train)}. Add more.")
+        if self.settings.members < 1:
+            raise TrainingError(f"{NAME!r}: members = {self.settings.members} must be 1 or more.")
         learned, chosen, origin = hold_out(train, dev, context.seed, lambda one: None)
         lesson = make_lesson(task, learned)
         if not lesson.layout.choices and not any(lesson.places):

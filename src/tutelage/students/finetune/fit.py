@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from tutelage.embeddings.runtime import Limits, cut, run_windows
 from tutelage.students.base import FitContext
 from tutelage.students.finetune.head import mixed_targets, start_head
 from tutelage.students.finetune.keeping import keep_weights
-from tutelage.students.finetune.loop import Pass, forward_of, reproducible, train
-from tutelage.students.finetune.networks import RecordTagger, TextClassifier, TokenTagger
+from tutelage.students.finetune.loop import History, Pass, forward_of, reproducible, train
+from tutelage.students.finetune.networks import Members, RecordTagger, TextClassifier, TokenTagger
 from tutelage.students.finetune.soft import SoftClassifier
 from tutelage.students.sizing import KEPT, FineTuning, Texts, plan
 
@@ -60,26 +60,37 @@ def fit_network(
     context: FitContext,
     folder: Path,
 ) -> dict[str, Any]:
-    """Fine-tune what `build` makes of `settings.base`, write it to `folder`, and return facts for the card."""
+    """Fine-tune what `build` makes of `settings.base`, as many as `settings.members` says where it does, write it (the mean of
+    them) to `folder`, and return facts for the card."""
+    networks: list[torch.nn.Module] = []
+    histories: list[History] = []
+    members = getattr(settings, "members", 1)
     with reproducible(settings.seed, settings.threads):
-        base = load_base(settings.base, context.path)
-        max_length = min(settings.max_length, base.max_length)
-        limits = Limits(max_length, max_length // 4, base.pad_id)
-        encodings = base.tokenizer.encode_batch(list(texts.train))
-        network = build(base, encodings, limits).to(_device())
-        passes = _passes(encodings, texts, limits)
-        dev = base.tokenizer.encode_batch(list(texts.dev))
-        dev_types = [texts.types(text, encoding) for text, encoding in zip(texts.dev, dev, strict=True)]
-        chosen = plan(settings, len(texts.train), base.width)
-        logging.getLogger(__name__).info("fine-tuning %s: %s", settings.base, chosen)
-        history = train(
-            network,
-            passes,
-            chosen,
-            base.pad_id,
-            lambda: texts.score(dev, run_windows(dev, forward_of(network), limits, types=dev_types)),
-            context,
-        )
+        for number in range(members):
+            torch.manual_seed(settings.seed + number)
+            base = load_base(settings.base, context.path)
+            max_length = min(settings.max_length, base.max_length)
+            limits = Limits(max_length, max_length // 4, base.pad_id)
+            encodings = base.tokenizer.encode_batch(list(texts.train))
+            network = build(base, encodings, limits).to(_device())
+            passes = _passes(encodings, texts, limits)
+            chosen = plan(settings, len(texts.train), base.width)
+            logging.getLogger(__name__).info("fine-tuning %s: %s", settings.base, chosen)
+            mine = replace(chosen, seed=chosen.seed + number)
+            histories.append(
+                train(
+                    network,
+                    passes,
+                    mine,
+                    base.pad_id,
+                    _judge(network, texts, base, limits),
+                    _part(context, number, members),
+                )
+            )
+            networks.append(network)
+        if members > 1:
+            network = Members(networks)
+            context.progress(1.0, {"dev, all": round(_judge(network, texts, base, limits)(), 4)})
         export_onnx(network, base.tokenizer, folder, max_length=max_length, pad_id=base.pad_id)
         if getattr(settings, "keep_weights", False) and isinstance(network, TextClassifier):
             keep_weights(network, base, folder.with_name(KEPT))
@@ -87,10 +98,30 @@ def fit_network(
         "base": {"name": settings.base, "licence": base.licence, "parameters": _size(base.model)},
         "plan": asdict(chosen),
         "windows": len(passes),
-        "dev_scores": [round(score, 4) for score in history.scores],
-        "best_epoch": history.best_epoch,
-        "trained_in": "bf16" if history.low_precision else "fp32",
+        "dev_scores": [round(score, 4) for history in histories for score in history.scores],
+        "best_epoch": histories[0].best_epoch,
+        "trained_in": "bf16" if histories[0].low_precision else "fp32",
+        **({"members": members, "best_epochs": [one.best_epoch for one in histories]} if members > 1 else {}),
     }
+
+
+def _judge(network: torch.nn.Module, texts: Texts, base: Base, limits: Limits) -> Callable[[], float]:
+    """The dev score of the network as it is when it is called."""
+    dev = base.tokenizer.encode_batch(list(texts.dev))
+    types = [texts.types(text, encoding) for text, encoding in zip(texts.dev, dev, strict=True)]
+    return lambda: texts.score(dev, run_windows(dev, forward_of(network), limits, types=types))
+
+
+def _part(context: FitContext, number: int, members: int) -> FitContext:
+    """The context of one member: its own checkpoints, its share of the progress."""
+    if members == 1:
+        return context
+    told, kept = context.progress, context.checkpoints
+
+    def progress(share: float, shown: Mapping[str, object]) -> None:
+        told((number + share) / members, {**shown, "member": number + 1})
+
+    return replace(context, progress=progress, checkpoints=kept and kept / str(number + 1))
 
 
 def _device() -> str:
