@@ -51,18 +51,15 @@ def make(
     (folder / "task.toml").write_text(HEAD + models + ROUTER.format(candidates=candidates, more=more))
     project = open_project(folder)
     recorded: dict[str, list[str]] = {name: [] for name in DOLLARS}
-    for split in (*splits, "test"):
-        for at in range(120):
-            given = {"text": text(split, at)}
-            one = Example(example_id(given), given, split)
-            project.store.examples.add([one])
-            project.store.labels.add([Label(one.id, "yes", "human:ada")])
-            for name, lines in recorded.items():
-                usage = {"dollars": DOLLARS[name], "seconds": 0.1, "input_tokens": 1, "output_tokens": 1}
-                answer = "yes" if right(name, at) else "no"
-                lines.append(
-                    json.dumps({"id": one.id, "value": answer, "confidence": 0.4, "source": name, "usage": usage})
-                )
+    given = [(split, at, {"text": text(split, at)}) for split in (*splits, "test") for at in range(120)]
+    examples = [Example(example_id(one), one, split) for split, _, one in given]
+    project.store.examples.add(examples)
+    project.store.labels.add([Label(one.id, "yes", "human:ada") for one in examples])
+    for (_, at, _), one in zip(given, examples, strict=True):
+        for name, lines in recorded.items():
+            usage = {"dollars": DOLLARS[name], "seconds": 0.1, "input_tokens": 1, "output_tokens": 1}
+            answer = "yes" if right(name, at) else "no"
+            lines.append(json.dumps({"id": one.id, "value": answer, "confidence": 0.4, "source": name, "usage": usage}))
     for name, lines in recorded.items():
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
     for split in (*splits, "test"):

@@ -10,7 +10,16 @@ import pytest
 from sklearn.ensemble import GradientBoostingClassifier
 
 from tutelage.evaluation.metrics import Floats
-from tutelage.routing.router.features import BUCKETS, Features, Seen, counts, fit_features, load_features, terms
+from tutelage.routing.router.features import (
+    BUCKETS,
+    Features,
+    Seen,
+    counts,
+    fit_features,
+    load_features,
+    terms,
+    words_of,
+)
 from tutelage.routing.router.models import KINDS, Linear
 from tutelage.routing.router.recipes import RECIPES, fit_boosting, fit_linear, held_out, log_loss
 from tutelage.tasks.label import LabelTask
@@ -41,16 +50,26 @@ def seen(features: Features) -> Seen:
 
 
 def test_terms_are_words_and_pairs_in_their_order() -> None:
-    assert len(terms("one two")[0]) == 3
-    assert set(terms("one two")[0]) != set(terms("two one")[0])
-    assert terms("one one")[1].sum() == 3
-    assert len(terms("")[0]) == 0
-    assert len(terms("\udc80 ?")[0]) <= 1
+    assert len(terms(["one", "two"])[0]) == 3
+    assert set(terms(["one", "two"])[0]) != set(terms(["two", "one"])[0])
+    assert sorted(terms(["one", "one"])[1]) == [1, 2]
+    assert terms([])[0].tolist() == []
+    columns, times = terms(words_of("a b a b a \udc80 ?"))
+    assert (np.diff(columns) > 0).all()
+    assert times.sum() == 5 + 4
 
 
-def test_counts_are_finite_for_any_text() -> None:
-    for text in ("", " ", "a", "x = {1: 2};\nWhat is not known?", "日本語"):
-        assert np.isfinite(counts(text)).all()
+@pytest.mark.parametrize("text", ["", " ", "a", "日本語", "\udc80", "x = {1: 2};\nWhat is not known?"])
+def test_counts_are_finite_for_any_text(text: str) -> None:
+    assert np.isfinite(counts(text, words_of(text))).all()
+
+
+def test_counts_are_of_the_characters_that_they_say() -> None:
+    text = 'Is 12 + 7, "so" 19?'
+    found = np.expm1(counts(text, words_of(text))).round().astype(int).tolist()
+    assert found[:2] == [len(text), 5]
+    assert found[5] == 3
+    assert found[8:] == [5, 1, 5, 0, 1, 0, 1, 2, 1, 0, 0]
 
 
 def test_a_row_of_terms_has_length_one_and_an_empty_text_zeros(features: Features) -> None:
