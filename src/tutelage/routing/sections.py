@@ -33,6 +33,7 @@ def certificates_section(project: Project) -> Section | None:
     rows: list[list[str]] = []
     notes: list[str] = []
     points = []
+    limits: set[float] = set()
     for path in sorted((project.folder / FOLDER).glob("*.json")):
         try:
             one = read_certificate(path)
@@ -43,13 +44,22 @@ def certificates_section(project: Project) -> Section | None:
             continue
         rows.append(row(one, state))
         points += [{**point, "cascade": one.candidate} for point in one.curve]
+        limits.add(one.losses[0].most)
     if not rows and not notes:
         return None
     notes.append(
         "proved: over inputs as those of the calibration examples the mean loss is at most the limit, with the confidence given. "
         "unproven: a point estimate, which misses its limit about every other time."
     )
-    charts = {"Loss of the cascade by the share the students answer": risk_chart(points, "cascade")} if points else {}
+    charts = (
+        {
+            "Loss of the cascade by the share the students answer": risk_chart(
+                points, "cascade", limits.pop() if len(limits) == 1 else None
+            )
+        }
+        if points
+        else {}
+    )
     return Section("Certificates", notes, COLUMNS, rows, charts)
 
 
