@@ -7,7 +7,8 @@ equal value together, or null where that probability is below the field's floor.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -31,7 +32,6 @@ from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
 from tutelage.answering.spans import Span, Words, overlap
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.tasks import Task
-from tutelage.tasks.field import Field
 from tutelage.tasks.matching import normal
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Input, Prediction
@@ -225,6 +225,15 @@ def settled(
     """The best value of each field and its probability, the surest field first: its spans and what contradicts it are then
     out of the question for the others."""
     fields = {one.name: one for one in task.answer_fields}
+
+    @cache
+    def keyed(name: str, value: Any) -> tuple[Any, Any] | None:
+        found = fields[name].read(value)
+        if found.value is None or found.problems:
+            return None
+        [key] = fields[name].keys(found.value)
+        return found.value, key
+
     values, done = dict(known), dict[str, tuple[Any, float]]()
     taken: list[Span] = []
     while len(done) < len(single):
@@ -232,12 +241,12 @@ def settled(
         for name in single:
             waits = any(slot.of in single and slot.of not in done for slot, _ in single[name])
             if name not in done and not (waits and len(done) < len(single) - 1):
-                one = _best(fields[name], layout, single[name], values, taken)
+                one = _best(partial(keyed, name), name, layout, single[name], values, taken)
                 if best is None or one.probability > best[1].probability:
                     best = (name, one)
         if best is None:  # two fields that wait for each other
             name = next(name for name in single if name not in done)
-            best = (name, _best(fields[name], layout, single[name], values, taken))
+            best = (name, _best(partial(keyed, name), name, layout, single[name], values, taken))
         name, one = best
         done[name] = (one.value, one.probability)
         if one.probability > layout.floors.get(name, UNSURE):
@@ -253,25 +262,26 @@ class _Best(NamedTuple):
 
 
 def _best(
-    field: Field,
+    keyed: Callable[[Any], tuple[Any, Any] | None],
+    name: str,
     layout: Layout,
     found: Sequence[tuple[Slot, Found]],
     values: Mapping[str, Any],
     taken: Sequence[Span],
 ) -> _Best:
-    """The value with the highest probability; all spans of equal value speak together."""
+    """The value with the highest probability; all spans of equal value speak together. `keyed` gives a field's value as it is
+    read and its key, None for what does not fit."""
     absent: dict[Any, float] = {}
     spans: dict[Any, tuple[Any, list[Span]]] = {}
     for slot, one in found:
         if any(overlap(one.span, other) for other in taken):
             continue
-        value = later(values.get(slot.of), one.value) if slot.of else one.value
-        read_value = field.read(value)
-        if value is None or read_value.problems or _contradicts(field.name, read_value.value, layout, values):
+        read_value = keyed(later(values.get(slot.of), one.value) if slot.of else one.value)
+        if read_value is None or _contradicts(name, read_value[0], layout, values):
             continue
-        [key] = field.keys(read_value.value)
+        value, key = read_value
         absent[key] = absent.get(key, 1.0) * (1.0 - one.probability)
-        spans.setdefault(key, (read_value.value, []))[1].append(one.span)
+        spans.setdefault(key, (value, []))[1].append(one.span)
     if not absent:
         return _Best(None, 0.0, [])
     best = min(absent, key=lambda key: absent[key])

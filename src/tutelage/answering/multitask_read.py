@@ -230,7 +230,7 @@ def chunks(slot: Slot, text: str) -> Iterator[Span]:
 
 def _ends(start: int, word: str) -> tuple[list[int], list[int]]:
     """Where a value can begin in a word that starts there, and where it can end; the whole word's are first and last."""
-    glue = list(_GLUE.finditer(word))
+    glue = [] if word.isalnum() else list(_GLUE.finditer(word))
     starts = [start, *(start + one.end() for one in glue)]
     return starts, [*(start + one.start() for one in glue), start + len(word)]
 
