@@ -204,3 +204,19 @@ def test_weights_of_other_members_are_not_taken(tmp_path: Path) -> None:
     project.file.candidates["panel"]["of"] = ["two", "one"]
     with pytest.raises(TrainingError, match="learned how much one, two count"):
         candidate(project, "panel").build(project)
+
+
+def test_a_vote_in_a_vote_takes_what_its_members_have_answered(tmp_path: Path) -> None:
+    more = panel(["one", "two"]).replace("panel", "inner") + panel(["inner", "three"])
+    project = recorded_project(tmp_path, TURNS, more, n=8, splits=("test",))
+    examples = example_set(project, "test")
+    # What is stored is not what would be answered now: whoever asks again is found out.
+    for name in ("one", "two"):
+        stored = [(id, Prediction("maybe", usage=Usage(dollars=0.0))) for id in examples.ids]
+        project.store.predictions.add(candidate(project, name).fingerprint(project), stored)
+    ask(project, "panel", "test")
+    inner = answers(project, candidate(project, "inner"), examples)
+    outer = answers(project, candidate(project, "panel"), examples)
+    assert inner is not None
+    assert outer is not None
+    assert {one.value for one in inner[0]} == {one.value for one in outer[0]} == {"maybe"}
