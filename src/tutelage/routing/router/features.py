@@ -189,4 +189,4 @@ def counts(text: str, words: Sequence[str]) -> Floats:
         len([word for word in words if word in _QUESTIONS]),
         len([word for word in words if word in _NEGATIONS]),
     ]
-    return np.log1p(np.concatenate([found, np.bincount(content, minlength=256) @ _KINDS]))
+    return np.asarray(np.log1p(np.concatenate([found, np.bincount(content, minlength=256) @ _KINDS])))
