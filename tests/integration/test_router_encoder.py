@@ -67,7 +67,7 @@ def test_a_router_with_a_base_learns_is_saved_and_asks_who_knows(tmp_path: Path,
     folder = fit_router(project, "router")
     settings = candidate(project, "router").settings
     router = build_router("router", settings, project)
-    routes = router.route([{"text": "a red hen"}, {"text": "two and seven"}])
+    routes = router.route([{"text": "a red and blue hen 90"}, {"text": "seven and two make nine 91"}])
     assert [name for name, _ in routes] == ["small", "large"]
     chances = load_learnt(folder, settings, project).chances([{"text": "a blue hen 3"}] * 2)
     assert chances.shape == (2, 2)
