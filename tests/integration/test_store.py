@@ -76,7 +76,7 @@ def test_a_new_database_opened_by_several_processes_at_once(database_url: str) -
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     store = open_store(database_url)
-    assert store.examples.counts() == {"train": 160, "dev": 40, "test": 0}
+    assert store.examples.counts() == {"train": 160, "dev": 40, "calibration": 0, "test": 0}
     store.close()
 
 

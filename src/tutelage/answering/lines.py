@@ -73,4 +73,5 @@ def answer(id: str | None, prediction: Prediction) -> dict[str, Any]:
             "seconds": usage.seconds,
         },
         "error": prediction.error,
+        **({"note": prediction.note} if prediction.note else {}),
     }

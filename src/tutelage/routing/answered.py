@@ -40,7 +40,7 @@ class Goal:
 
     @property
     def level(self) -> float:
-        return (1 - self.confidence) / max(1, len(self.tried))
+        return round(1 - self.confidence, 12) / max(1, len(self.tried))
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,11 @@ def calibrated(
         last = number == len(stages) - 1
         if last and not settings.abstain:
             continue
+        if not dev.right[number].any():
+            raise CertificateError(
+                f"{stage.name!r} is wrong in all {dev.n} answers to dev: there is nothing that it could be trusted with. "
+                "Train it on more labels, or look at those of dev."
+            )
         fitted = fit_confidence(project.task, dev.stages[number], dev.gold, dev.right[number])
         if fitted is None:
             raise CertificateError(

@@ -23,7 +23,7 @@ from tutelage.cli.entry import cli
 from tutelage.exporting import TARGETS
 from tutelage.exporting.leaving import Leaving, export, leaving
 from tutelage.exporting.wheel import make_wheel
-from tutelage.project import open_project
+from tutelage.project import LEARNED_FROM, open_project
 
 TASK = """
 name = "topic-{name}"
@@ -94,6 +94,8 @@ def test_a_wheel_is_what_pip_expects(student: Leaving, tmp_path: Path) -> None:
         assert {"task.json", "card.json", "README.md", "artefact/weights.npz"} <= {
             name.removeprefix("topic_a_student/") for name in names
         }
+    assert LEARNED_FROM in student.artefact()
+    assert not [name for name in names if LEARNED_FROM in name]  # whose inputs were learned from stays at home
 
 
 def test_the_same_student_gives_the_same_bytes(student: Leaving, project: Path) -> None:

@@ -21,7 +21,7 @@ NOISE = 3 * float(np.sqrt(LEVEL * (1 - LEVEL) / DRAWS))
 
 
 def losses(wrong: int, n: int) -> Floats:
-    return np.r_[np.ones(wrong), np.zeros(n - wrong)]
+    return (np.arange(n) < wrong).astype(np.float64)
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(0.001, 0.999))
@@ -49,7 +49,7 @@ def test_the_randomised_p_value_is_uniform_where_the_loss_is_at_its_limit() -> N
 
 
 def bernoulli(rng: Generator, limit: float, n: int) -> Floats:
-    return (rng.random(n) < limit).astype(np.float64)
+    return np.asarray(rng.random(n) < limit, dtype=np.float64)
 
 
 def beta(rng: Generator, limit: float, n: int) -> Floats:

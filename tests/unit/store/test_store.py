@@ -167,6 +167,26 @@ def test_an_older_database_gets_what_is_missing(database_url: str, monkeypatch: 
         store.close()
 
 
+def test_a_database_from_before_calibration_gets_room_for_the_longer_name(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
+        store = open_store(database_url)
+        if store.database.engine.dialect.name == "postgresql":
+            with store.database.write() as connection:
+                for table in ("examples", "measurements"):
+                    connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN split TYPE VARCHAR(5)"))
+        store.examples.add([example(1)])
+        store.close()
+    store = open_store(database_url)
+    store.examples.add([example(2, "calibration")])
+    store.measurements.put("p" * 32, "calibration", {"n": 1})
+    assert store.examples.counts() == {"train": 1, "dev": 0, "calibration": 1, "test": 0}
+    assert store.measurements.get("p" * 32, "calibration") == {"n": 1}
+    store.close()
+
+
 def test_a_newer_database_is_refused(database_url: str) -> None:
     store = open_store(database_url)
     with store.database.write() as connection:

@@ -14,11 +14,11 @@ import pytest
 
 from tutelage.errors import TrainingError, UsageError
 from tutelage.labels.splitting import example_id
-from tutelage.project import Project, newest_artefact, open_project
+from tutelage.project import LEARNED_FROM, Project, newest_artefact, open_project
 from tutelage.students.base import FitContext, Student
 from tutelage.students.training import TrainReport, train
 from tutelage.tasks import Task
-from tutelage.types import Example, Input, Label, Labelled, Prediction
+from tutelage.types import Example, Input, Label, Labelled, Prediction, Split
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,18 @@ def test_the_card_counts_whose_labels_were_learned(project: Project) -> None:
     assert fit(project).card["train"]["sources"] == {"human:ada": 1, "teacher:big@1": 2}
     assert fit(project, ConstantSettings(labels="teacher")).card["train"]["origins"] == {"teacher": 3}
     assert fit(project, ConstantSettings(labels="gold")).card["train"]["n"] == 1
+
+
+def test_the_artefact_lists_the_examples_that_it_learned_from_or_was_chosen_on(project: Project) -> None:
+    fill(project, "teacher:big@1")
+    splits: tuple[Split, ...] = ("dev", "calibration", "test")
+    for split in splits:
+        given = {"text": f"a text of {split}"}
+        project.store.examples.add([Example(example_id(given), given, split)])
+        project.store.labels.add([Label(example_id(given), "good", "human:ada")])
+    learned = (fit(project).folder / LEARNED_FROM).read_text().split()
+    wanted = [one.id for one in project.store.examples.read() if one.split in ("train", "dev")]
+    assert len(wanted) == 4 and learned == sorted(wanted)
 
 
 @pytest.mark.parametrize(("labels", "remedy"), [("any", "tutelage label"), ("gold", "--label COLUMN")])
