@@ -96,7 +96,7 @@ class Features:
     encoder: Encoder | None = None
 
     def __call__(self, inputs: Sequence[Input]) -> Seen:
-        """The rows of `inputs`; one input of 300 characters without an encoder takes about 0.1 ms."""
+        """The rows of `inputs`; one input of 300 characters without an encoder takes about 0.15 ms."""
         texts = [self.task.input_text(input) for input in inputs]
         counted, shared = len(self.mean), sum(map(len, self.values.values()))
         dense = np.zeros((len(inputs), counted + shared + (self.encoder.width if self.encoder else 0)), np.float32)
