@@ -16,13 +16,13 @@ from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
 from tutelage.routing.answered import Goal, reference_set, settled_goal, unlabelled
-from tutelage.routing.cascade import CascadeSettings, members
+from tutelage.routing.cascade import CascadeSettings
 from tutelage.routing.certificate import Certificate, certificate_path, write_certificate
 from tutelage.routing.certify import Outcome, certify, prepared, unproven
 from tutelage.routing.gating import fitted_gate
 from tutelage.routing.learning import LEARNERS, learned_text, learns
 from tutelage.routing.losses import LOSSES, Loss, default_loss
-from tutelage.routing.parts import everyone
+from tutelage.routing.parts import check_parts, everyone
 from tutelage.routing.shown import outcome_text
 from tutelage.types import Split
 
@@ -139,7 +139,7 @@ def _most(project: Project, given: Sequence[str]) -> dict[Loss, float]:
 def _calibrate(project: Project, one: Candidate, goal: Goal) -> tuple[Outcome, Certificate | None]:
     """Ask the stages what they have not answered yet, and test. The certificate without proof is made where it is needed."""
     settings: CascadeSettings = one.settings
-    members(one.name, settings, project)
+    check_parts(project, one.name)
     stages = [candidate(project, stage) for stage in settings.stages]
     goal = settled_goal(project, goal)
     for split in SPLITS_USED:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from tutelage.errors import CertificateError, TaskFileError
+from tutelage.errors import CertificateError
 from tutelage.evaluation.candidates import candidate, close
 from tutelage.evaluation.metrics import Floats
 from tutelage.project import Project, newest_artefact
@@ -31,6 +31,7 @@ from tutelage.routing.certificate import (
     read_certificate,
 )
 from tutelage.routing.confidence import Confidence
+from tutelage.routing.parts import check_parts
 from tutelage.types import Input, Prediction, Predictor, Usage
 
 BY_FIELD = "tutelage.routing.fields:field_cascade"
@@ -194,18 +195,8 @@ def gate_of(project: Project, facts: Mapping[str, Any] | None) -> tuple[Gate | N
     return found, float(facts["rate"])
 
 
-def members(name: str, settings: CascadeSettings, project: Project, within: Sequence[str] = ()) -> None:
-    """Raises TaskFileError where a stage is the cascade itself (or made of it) or stands twice, UnknownName where it is none."""
-    for stage in settings.stages:
-        if stage in (name, *within) or settings.stages.count(stage) > 1:
-            raise TaskFileError(f"[candidates.{name}]: the stage {stage!r} is itself or stands twice. Name others.")
-        one = candidate(project, stage)
-        if isinstance(one.settings, CascadeSettings):
-            members(stage, one.settings, project, (*within, name))
-
-
 def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> object:
-    members(name, settings, project)
+    check_parts(project, name)
     path = certificate_path(project, name)
     certificate: Mapping[str, Any] | str | None = None
     try:
@@ -222,7 +213,7 @@ def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> obje
 
 
 def _hosted(name: str, settings: CascadeSettings, project: Project) -> bool:
-    members(name, settings, project)
+    check_parts(project, name)
     return any(candidate(project, stage).hosted(project) for stage in settings.stages)
 
 

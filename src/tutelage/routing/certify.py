@@ -23,11 +23,12 @@ from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.metrics import Floats
 from tutelage.project import Project
 from tutelage.routing.answered import Answers, Goal, answered_by, calibrated, check_unseen, settled_goal, sureness
-from tutelage.routing.cascade import CascadeSettings, Gate, members
+from tutelage.routing.cascade import CascadeSettings, Gate
 from tutelage.routing.certificate import PROVED, UNPROVEN, Certificate, LossFacts, stage_facts
 from tutelage.routing.confidence import Fitted
 from tutelage.routing.fields import check_fields, right_fields, sure_fields, wrong_merged
 from tutelage.routing.losses import as_given, limit_of
+from tutelage.routing.parts import check_parts
 from tutelage.routing.power import Needed, needed
 from tutelage.routing.testing import LEAST, Limit, Proved, Sample, prove, thresholds
 from tutelage.store.database import now
@@ -80,7 +81,7 @@ def prepared(project: Project, name: str, goal: Goal, gate: tuple[Gate, Mapping[
     """
     one = candidate(project, name)
     settings: CascadeSettings = one.settings
-    members(name, settings, project)
+    check_parts(project, name)
     stages = [candidate(project, stage) for stage in settings.stages]
     check_unseen(project, settings.stages)
     goal = settled_goal(project, goal)

@@ -13,7 +13,6 @@ from tutelage.errors import TaskFileError, TutelageError, UnknownName
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.intervals import Estimate
 from tutelage.project import Project, open_project
-from tutelage.routing.cascade import CascadeSettings, members
 from tutelage.routing.certificate import (
     VERSION,
     Certificate,
@@ -181,11 +180,17 @@ def test_other_settings_in_the_task_file_need_another_certificate(project: Proje
 
 
 def test_stages_that_cannot_be_are_refused(project: Project) -> None:
-    for stages in (["student", "student"], ["student", "cascade"]):
-        with pytest.raises(TaskFileError, match="is itself or stands twice"):
-            members("cascade", CascadeSettings(stages), project)
-    with pytest.raises(UnknownName, match="'techer' is not a known candidate"):
-        members("cascade", CascadeSettings(["student", "techer"]), project)
+    file = project.folder / "task.toml"
+    text = file.read_text()
+    for second, refused, told in (
+        ("student", TaskFileError, "'student' stands twice"),
+        ("cascade", TaskFileError, "it is part of itself: cascade -> cascade"),
+        ("techer", UnknownName, "'techer' is not a known candidate"),
+    ):
+        file.write_text(text.replace('["student", "teacher"]', f'["student", "{second}"]'))
+        changed = open_project(project.folder)
+        with pytest.raises(refused, match=told):
+            candidate(changed, "cascade").fingerprint(changed)
 
 
 def test_cascades_of_one_another_are_refused(project: Project) -> None:
