@@ -1,4 +1,4 @@
-"""The novelty gate of a cascade: fitted on what its first stage learned from, held against dev."""
+"""The novelty gate of a cascade: fitted on what its first stage learned from."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tutelage.routing.novelty import fit_gate
 def fitted_gate(project: Project, name: str, settings: CascadeSettings) -> tuple[Gate, Mapping[str, Any]] | None:
     """The gate and what a certificate says of it, written beside the certificate; None where no gate is wanted.
 
-    Train's texts are what is known, dev's say how unlike them usual inputs are: neither is calibration, whose examples the
-    gate treats as any other input. Raises DataError where they are too few.
+    Train's texts are what is known; a fifth of them, held out, says how unlike them usual inputs are. Dev and calibration may hold
+    other groups than train (other layouts, other customers), which a gate held against them would let pass. Raises DataError
+    where they are too few.
     """
     if settings.novelty is None:
         return None
-    texts = {
-        split: [project.task.input_text(one.input) for one in project.store.examples.read(split)]
-        for split in ("train", "dev")
-    }
-    gate = fit_gate(texts["train"], texts["dev"])
+    known = list(project.store.examples.read("train"))
+    groups = [one.group for one in known if one.group is not None]
+    texts = [project.task.input_text(one.input) for one in known]
+    gate = fit_gate(texts, groups=groups if len(groups) == len(known) and len(set(groups)) > 1 else None)
     folder = project.folder / FOLDER / f"{name}-gate"
     gate.save(folder)
     facts = {"folder": f"{FOLDER}/{folder.name}", "sha256": folder_hash(folder), "rate": settings.novelty}
