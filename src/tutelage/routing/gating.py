@@ -14,9 +14,9 @@ from tutelage.routing.novelty import fit_gate
 def fitted_gate(project: Project, name: str, settings: CascadeSettings) -> tuple[Gate, Mapping[str, Any]] | None:
     """The gate and what a certificate says of it, written beside the certificate; None where no gate is wanted.
 
-    Train's texts are what is known; a fifth of them, held out, says how unlike them usual inputs are. Dev and calibration may hold
-    other groups than train (other layouts, other customers), which a gate held against them would let pass. Raises DataError
-    where they are too few.
+    Train's texts are what is known; a fifth of them, held out, says how unlike them usual inputs are. Dev and calibration may
+    hold other groups than train (other layouts, other customers), which a gate held against them would let pass. Raises
+    DataError where they are too few.
     """
     if settings.novelty is None:
         return None
