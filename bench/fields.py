@@ -6,8 +6,8 @@
 Document escalation asks the teacher the whole question about every document whose calibrated confidence is below a threshold;
 escalation by field asks only for the fields below one, in one question. Thresholds are swept over test, both against gold, and
 compared where both reach the same exact match. Dollars: the price per token is recovered by least squares from the recorded
-teacher's dollars and tokens. A question about some fields has the recorded question's input tokens less
-what its schema is shorter, none of them cached (its beginning differs), and output tokens in proportion to the JSON answered.
+teacher's dollars and tokens. Input tokens are those of the questions as this package asks them, estimated, none of them cached;
+output tokens are the recorded ones, of a question about some fields in proportion to the JSON that it answers.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from bench.projects import answer, lines, write_log
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.metrics import Floats
-from tutelage.models.prices import estimated_tokens
 from tutelage.project import Project, open_project
+from tutelage.prompting.family import nobody, prompted_for
+from tutelage.prompting.settings import PromptedSettings
 from tutelage.routing.answered import Goal, answered_by
 from tutelage.routing.confidence import fit_confidence
 from tutelage.routing.fields import only_fields, right_fields, sure_fields
 from tutelage.tasks.record import RecordTask
-from tutelage.types import Prediction
+from tutelage.types import Input, Prediction
 
 WANTED = 0.6
 RESAMPLES = 1000
@@ -87,7 +88,8 @@ def measured(project: Project, chosen: argparse.Namespace) -> Measured:
     assert fitted is not None and isinstance(project.task, RecordTask)
     sure = sure_fields(project.task, fitted.confidence, test.stages[0])
     student, last = (right_fields(project.task, test.gold, one) for one in test.stages)
-    whole, fixed, each = dollars(project.task, test.stages[1], prices(chosen.dataset))
+    inputs = [one.example.input for one in test.examples.examples]
+    whole, fixed, each = dollars(project, inputs, test.stages[1], prices(chosen.dataset))
     return Measured(fitted.confidence.of(test.stages[0]), sure, student, last, whole, fixed, each)
 
 
@@ -103,34 +105,30 @@ def prices(dataset: str) -> Floats:
     return np.asarray(found)
 
 
-def dollars(task: RecordTask, recorded: list[Prediction], price: Floats) -> tuple[Floats, Floats, Floats]:
+def dollars(
+    project: Project, inputs: list[Input], recorded: list[Prediction], price: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Dollars of each whole question (n,); of the part of a partial one that no field adds (n,); of each field (n, fields)."""
+    task = project.task
+    assert isinstance(task, RecordTask)
     names = [field.name for field in task.answer_fields]
-    schema = estimated_tokens(json.dumps(task.schema()))
-    shorter = [schema - estimated_tokens(json.dumps(only_fields(task, [name]).schema())) for name in names]
-    # What a question about no field would have: the schema of all fields less the sum of what each adds.
-    adds = np.array([schema - estimated_tokens(json.dumps(_without(task, name))) for name in names], dtype=np.float64)
-    base = schema - adds.sum()
-    assert base >= 0 and min(shorter) >= 0
+    settings = PromptedSettings(model="priced", provider="openai", structured="schema")
+    asked = prompted_for(task, "asked", settings, project, None, nobody(settings))
+    adds = []
+    for name in names:
+        rest = only_fields(task, [other for other in names if other != name])
+        less = prompted_for(rest, "asked", settings, project, None, nobody(settings)).estimate(inputs[0])
+        adds.append(asked.estimate(inputs[0]).input_tokens - less.input_tokens)
     whole, fixed, each = [], [], []
-    for one in recorded:
+    for one, given in zip(recorded, inputs, strict=True):
         value: Any = one.value or {}
         length = {name: len(json.dumps({name: value.get(name)})) for name in names}
-        total = sum(length.values())
-        usage = one.usage
-        whole.append(usage.dollars or 0.0)
-        fixed.append((usage.input_tokens - adds.sum()) * price[0])
-        each.append(
-            [
-                adds[at] * price[0] + usage.output_tokens * length[name] / total * price[2]
-                for at, name in enumerate(names)
-            ]
-        )
+        tokens = asked.estimate(given).input_tokens
+        out = [one.usage.output_tokens * length[name] / sum(length.values()) * price[2] for name in names]
+        whole.append(tokens * price[0] + one.usage.output_tokens * price[2])
+        fixed.append((tokens - sum(adds)) * price[0])
+        each.append([add * price[0] + cost for add, cost in zip(adds, out, strict=True)])
     return np.array(whole), np.array(fixed), np.array(each)
-
-
-def _without(task: RecordTask, name: str) -> dict[str, Any]:
-    return only_fields(task, [field.name for field in task.answer_fields if field.name != name]).schema()
 
 
 def by_document(one: Measured) -> Curve:

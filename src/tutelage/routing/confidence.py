@@ -3,9 +3,9 @@
 Of the candidates below the one with the least log loss on dev is taken, each with its own map:
 - each named confidence of the predictor (`Prediction.signals`) and its own `confidence`;
 - of records and lists the product of the parts' probabilities, each part mapped by itself (a record's fields each by their own
-  map where dev has enough of them, a list's strings by one map).
+  map, a list's strings by one).
 
-A label with enough right and wrong answers on dev has its own map.
+A label with enough right and wrong answers on dev has its own map where that tells more than the map of all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tutelage.evaluation.confidence import brier, calibration_error, part_pairs
 from tutelage.evaluation.metrics import Floats
-from tutelage.routing.maps import FEWEST, Map, choose_map, fit_map, log_loss
+from tutelage.routing.maps import FEWEST, Map, choose_map, fit_map, held_out_loss, log_loss, lower, near_map
 from tutelage.tasks import Task
 from tutelage.types import Prediction, Value
 
@@ -114,7 +114,7 @@ def fit_confidence(
     best = min(tried, key=lambda signal: (tried[signal][1], signal != OWN))
     confidence = tried[best][0]
     if task.output == "label":
-        confidence = Confidence(best, confidence.map, {}, label_maps(best, predictions, right))
+        confidence = Confidence(best, confidence.map, {}, label_maps(confidence, predictions, right, seed))
     own = np.array([max(0.0, _raw(one, OWN, {})) for one in predictions])
     after = confidence.of(predictions)
     eces = calibration_error(own, right), calibration_error(after, right)
@@ -130,8 +130,8 @@ def signals_of(predictions: Sequence[Prediction], parts: bool) -> list[str]:
 
 
 def part_maps(task: Task, predictions: Sequence[Prediction], gold: Sequence[Value], seed: int) -> dict[str, Map]:
-    """The map of each field that has enough right and wrong answers, and under "" that of all parts together; {} where
-    answers have no parts that can be right or wrong."""
+    """The map of each field, and under "" that of all parts together; {} where answers have no parts that can be right or
+    wrong. A field that has few right or wrong answers keeps near to what holds of all fields (`near_map`)."""
     if task.output == "label":
         return {}
     pairs: dict[str, list[tuple[float, bool]]] = {"": []}
@@ -140,22 +140,36 @@ def part_maps(task: Task, predictions: Sequence[Prediction], gold: Sequence[Valu
             pairs[""].append((confidence, right))
             if task.output == "record":
                 pairs.setdefault(name, []).append((confidence, right))
-    maps = {}
-    for name, found in pairs.items():
-        raw, told = np.array([c for c, _ in found]), np.array([r for _, r in found], dtype=np.bool_)
-        if len(found) and min(told.sum(), (~told).sum()) >= FEWEST:
-            maps[name] = choose_map(raw, told, seed)[0]
-    return maps or ({"": Map()} if pairs[""] else {})
+    told = {name: _told(found) for name, found in pairs.items() if found}
+    if not told:
+        return {}
+    pooled = fit_map("platt", *told[""]) if _enough(told[""][1]) else Map()
+    maps = {"": choose_map(*told[""], seed)[0]}
+    for name, own in told.items():
+        if name:
+            maps[name] = choose_map(*own, seed)[0] if _enough(own[1]) else near_map(pooled, *own)
+    return maps
 
 
-def label_maps(signal: str, predictions: Sequence[Prediction], right: NDArray[np.bool_]) -> dict[str, Map]:
-    """A Platt map of each label that was answered often enough."""
-    maps = {}
+def _told(found: Sequence[tuple[float, bool]]) -> tuple[Floats, NDArray[np.bool_]]:
+    return np.array([c for c, _ in found], dtype=np.float64), np.array([r for _, r in found], dtype=np.bool_)
+
+
+def _enough(right: NDArray[np.bool_]) -> bool:
+    return bool(min(right.sum(), (~right).sum()) >= FEWEST)
+
+
+def label_maps(
+    shared: Confidence, predictions: Sequence[Prediction], right: NDArray[np.bool_], seed: int
+) -> dict[str, Map]:
+    """A Platt map of each label that was answered often enough, and whose log loss in cross-validation it lowers."""
+    maps, every = {}, np.array([_raw(one, shared.signal, {}) for one in predictions])
     for label in sorted({one.value for one in predictions if isinstance(one.value, str)}):
         own = np.array([one.value == label for one in predictions])
         if own.sum() >= CLASS and min(right[own].sum(), (~right[own]).sum()) >= FEWEST:
-            raw = np.array([_raw(one, signal, {}) for one in predictions])[own]
-            maps[label] = fit_map("platt", raw, right[own])
+            raw, of_all = np.maximum(every[own], 0.0), log_loss(shared.of(predictions)[own], right[own])
+            if lower(held_out_loss("platt", raw, right[own], seed), of_all):
+                maps[label] = fit_map("platt", raw, right[own])
     return maps
 
 

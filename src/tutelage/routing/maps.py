@@ -64,19 +64,32 @@ def fit_map(kind: str, confidence: Floats, right: NDArray[np.bool_]) -> Map:
         return Map()
     if kind == "isotonic":
         return _isotonic(confidence, right)
-    features = _features(kind, confidence)
     start = {"temperature": [1.0], "platt": [1.0, 0.0], "beta": [1.0, 1.0, 0.0]}[kind]
-    bounds = [(0.0, None) if at < len(start) - (kind != "temperature") else (None, None) for at in range(len(start))]
+    return _fitted(kind, confidence, right, (np.array(start), RIDGE))
+
+
+def _fitted(kind: str, confidence: Floats, right: NDArray[np.bool_], prior: tuple[Floats, float]) -> Map:
+    """Maximum likelihood with a ridge of that strength towards the prior's parameters; slopes are not negative."""
+    features, (middle, ridge) = _features(kind, confidence), prior
+    slopes = len(middle) - (kind != "temperature")
+    bounds = [(0.0, None) if at < slopes else (None, None) for at in range(len(middle))]
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         score = features @ parameters
         apart = expit(score) - right
-        penalty = RIDGE * (parameters - start)
-        value = float(np.logaddexp(0, np.where(right, -score, score)).sum() + (penalty @ (parameters - start)) / 2)
+        penalty = ridge * (parameters - middle)
+        value = float(np.logaddexp(0, np.where(right, -score, score)).sum() + (penalty @ (parameters - middle)) / 2)
         return value, features.T @ apart + penalty
 
-    found = minimize(loss, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = minimize(loss, middle, jac=True, method="L-BFGS-B", bounds=bounds)
     return Map(kind, tuple(float(one) for one in found.x))
+
+
+def near_map(pooled: Map, confidence: Floats, right: NDArray[np.bool_]) -> Map:
+    """A Platt map for few right or wrong answers: the line is drawn towards `pooled`, a Platt map of others of their kind, by a
+    normal prior of variance 1 about its slope and offset. Where nothing was ever wrong the offset rises with the number."""
+    prior = np.array(pooled.parameters if pooled.kind == "platt" else (1.0, 0.0))
+    return _fitted("platt", confidence, right, (prior, 1.0))
 
 
 def choose_map(confidence: Floats, right: NDArray[np.bool_], seed: int = 0) -> tuple[Map, Mapping[str, float]]:
@@ -84,19 +97,26 @@ def choose_map(confidence: Floats, right: NDArray[np.bool_], seed: int = 0) -> t
     counts = int(right.sum()), int((~right).sum())
     if min(counts) < FEWEST:
         return Map(), {}
-    fold = folds(right, seed)
-    losses = {}
-    for kind in KINDS:
-        scored = np.empty(len(right))
-        for number in range(FOLDS):
-            held, rest = fold == number, fold != number
-            scored[held] = log_loss(fit_map(kind, confidence[rest], right[rest])(confidence[held]), right[held])
-        losses[kind] = scored
+    losses = {kind: held_out_loss(kind, confidence, right, seed) for kind in KINDS}
     best = min(KINDS, key=lambda kind: losses[kind].mean())
-    gain = losses["raw"] - losses[best]
-    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
+    if not lower(losses[best], losses["raw"]):
         best = "raw"
     return fit_map(best, confidence, right), {kind: float(scored.mean()) for kind, scored in losses.items()}
+
+
+def held_out_loss(kind: str, confidence: Floats, right: NDArray[np.bool_], seed: int) -> Floats:
+    """The log loss of each answer under a map of that kind that was fitted on other folds, shape (n,)."""
+    fold, scored = folds(right, seed), np.empty(len(right))
+    for number in range(FOLDS):
+        held, rest = fold == number, fold != number
+        scored[held] = log_loss(fit_map(kind, confidence[rest], right[rest])(confidence[held]), right[held])
+    return scored
+
+
+def lower(losses: Floats, others: Floats) -> bool:
+    """Whether the mean of `losses` is lower than that of `others` by more than the difference's standard error."""
+    gain = others - losses
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
 
 def folds(right: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
