@@ -65,6 +65,19 @@ def test_labels_that_are_wrong_differently_have_maps_of_their_own() -> None:
     assert "rare" not in few.labels
 
 
+def test_labels_that_are_wrong_alike_share_a_map() -> None:
+    own = 0
+    for seed in range(6):
+        probability, right = drawn(600, seed)
+        labels = np.where(np.arange(600) % 2, "happy", "sad")
+        raw = expit(3 * logit(probability))
+        predictions = [Prediction(str(label), float(c)) for label, c in zip(labels, raw, strict=True)]
+        found = fitted(LABEL, predictions, labels.tolist(), right.tolist()).confidence
+        assert found.map != Map()
+        own += len(found.labels)
+    assert own <= 3
+
+
 def test_a_failed_answer_or_one_without_confidence_is_not_trusted() -> None:
     confidence = Confidence(map=Map("platt", (1.0, 3.0)), labels={"sad": Map("platt", (1.0, 3.0))})
     found = confidence.of([Prediction(None, 0.9, error="no"), Prediction("sad"), Prediction("happy", 0.9)])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from tutelage.evaluation.metrics import Floats
-from tutelage.routing.maps import FEWEST, KINDS, Map, choose_map, fit_map, folds, log_loss
+from tutelage.routing.maps import FEWEST, KINDS, Map, choose_map, fit_map, folds, log_loss, near_map
 
 N = 20_000
 
@@ -118,3 +118,17 @@ def test_folds_spread_right_and_wrong_evenly() -> None:
     for value in (True, False):
         counts = np.bincount(fold[right == value], minlength=5)
         assert np.ptp(counts) <= 1
+
+
+def test_with_few_answers_a_map_stays_near_what_holds_of_all() -> None:
+    pooled, raw = Map("platt", (0.5, -0.5)), np.array([0.9])
+    assert near_map(pooled, np.zeros(0), np.zeros(0, dtype=np.bool_)).parameters == pytest.approx(pooled.parameters)
+    never_wrong = [near_map(pooled, np.full(n, 0.9), np.ones(n, dtype=np.bool_))(raw)[0] for n in (0, 10, 100, 1000)]
+    assert never_wrong[0] == pytest.approx(pooled(raw)[0])
+    assert (np.diff(never_wrong) > 0).all()
+    assert never_wrong[-1] < 1
+    probability, right = truth()
+    many = near_map(pooled, too_sure(probability), right)(too_sure(probability))
+    assert np.abs(many - probability).mean() < 0.01
+    alone = near_map(Map(), np.full(30, 0.5), np.arange(30) < 15)
+    assert alone(np.array([0.5]))[0] == pytest.approx(0.5, abs=0.01)
