@@ -24,15 +24,17 @@ from tutelage.answering.multitask_read import (
     atoms_of,
     chunks,
     day_comes_first,
+    ends_as_known,
     later,
     layout_marks,
     read,
+    recurring,
+    word_counts,
 )
 from tutelage.answering.served import MODEL_FOLDER, read_facts, softmax
 from tutelage.answering.spans import Span, Words, overlap
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.tasks import Task
-from tutelage.tasks.matching import normal
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Input, Prediction
 
@@ -157,6 +159,7 @@ def _candidates(slot: Slot, text: str, atoms: Words, first: Array, inside: Array
     sums = np.concatenate([[0.0], np.cumsum(own)])
     joins = [slot.reading == "text" or text[span.start].isdecimal() for span in atoms.spans]
     starts, ends = [span.start for span in atoms.spans], [span.end for span in atoms.spans]
+    counts = word_counts(text) if slot.recurs != 1 else {}
     for span in spans:
         a, b = bisect_right(ends, span.start), bisect_left(starts, span.end)
         if b <= a:
@@ -169,12 +172,14 @@ def _candidates(slot: Slot, text: str, atoms: Words, first: Array, inside: Array
         probability *= 1.0 - (float(inside[b]) if b < len(own) and joins[b] else 0.0)
         # Nor does a span begin where the first atom would rather go on with what is before it.
         probability *= float(first[a] / max(own[a], LEAST)) ** 0.5
-        if slot.ends and normal(text[span.start : span.end].split()[-1]) not in slot.ends:
-            probability *= UNUSUAL
+        written = text[span.start : span.end]
+        probability *= 1.0 if ends_as_known(slot, written) else UNUSUAL
         if probability <= LEAST:
             continue
+        if slot.recurs != 1 and recurring(written, counts):
+            probability = slot.recurs * probability / (1.0 + (slot.recurs - 1.0) * probability)
         try:
-            yield Found(read(slot, text[span.start : span.end], day_first), probability, span)
+            yield Found(read(slot, written, day_first), probability, span)
         except ValueError:
             continue
 

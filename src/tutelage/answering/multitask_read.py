@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -56,7 +57,8 @@ class Slot:
     is read where the text does not; `spellings` maps a word of the text to the value's word. Texts whose spans are all
     whole, from one space to another but for marks, have at most `words` words (0: any span may be one), and `digits` says
     whether all ("all") or none ("none") of the spans have digits; `ends` are the last words that all have where they are
-    few ("Ltd", "S.A."), normalised."""
+    few ("Ltd", "S.A."), normalised; where the word of a span stands elsewhere in the text too, its odds are multiplied by
+    `recurs`."""
 
     field: str
     reading: str
@@ -67,6 +69,7 @@ class Slot:
     words: int = 0
     digits: str = ""
     ends: tuple[str, ...] = ()
+    recurs: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _find_none(_text: str) -> Iterator[Span]:
     return iter(())
 
 
+_ALNUM = re.compile(r"[^\W_]+")
 _CHUNK = re.compile(r"\S+")
 _OUTER = "*|>#<()[]{}\"'“”‘’.,;:!?-–—=_"
 """Marks that stand at a word's ends without being of it."""
@@ -237,12 +241,29 @@ def _ends(start: int, word: str) -> tuple[list[int], list[int]]:
 
 def _inner(slot: Slot, text: str, start: int, end: int) -> Iterator[Span]:
     """What stands from `start` to `end` without the marks around it, and with its full stop, where it fits the slot."""
-    inner = text[start:end].strip(_OUTER)
+    inner = text[start:end].strip(_OUTER + " ")
     if not inner or (slot.digits and any(map(str.isdecimal, inner)) != (slot.digits == "all")):
         return
     start = text.index(inner, start)
     for stop in {start + len(inner), *([end] if text[end - 1] == "." else [])}:
         yield Span(start, stop)
+
+
+def ends_as_known(slot: Slot, written: str) -> bool:
+    """Whether the last word is one of `slot.ends`, where there are any."""
+    return not slot.ends or normal(written.split()[-1]) in slot.ends
+
+
+def word_counts(text: str) -> Counter[str]:
+    """How often each word of letters and digits stands in the text."""
+    return Counter(_ALNUM.findall(text.casefold()))
+
+
+def recurring(written: str, counts: Mapping[str, int]) -> bool:
+    """Whether the first word of four characters or more (else the first) stands more than once in the text."""
+    words = _ALNUM.findall(written.casefold())
+    word = next((one for one in words if len(one) >= 4), words[0] if words else "")
+    return counts.get(word, 0) > 1
 
 
 READINGS = {

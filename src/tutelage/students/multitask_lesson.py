@@ -23,23 +23,20 @@ from tutelage.answering.multitask_read import (
     Choice,
     Layout,
     Slot,
-    chunks,
     day_comes_first,
     later,
     read,
 )
 from tutelage.answering.spans import Span, overlap
+from tutelage.students.multitask_shape import EACH, SHAPED, shaped
 from tutelage.students.multitask_words import aligned, learned_spellings
 from tutelage.tasks.field import Field
-from tutelage.tasks.matching import find_all, normal
+from tutelage.tasks.matching import find_all
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Labelled
 
 CLOSED = 20
 """The most values of a field that are learned as a closed set."""
-
-EACH = 5
-"""How often each of them occurs on average, at least."""
 
 IN_TEXT = 0.95
 """A field whose values stand in their texts this often is read from there, however few values it has."""
@@ -49,9 +46,6 @@ GAIN = 0.02
 
 COUNTED = 0.5, 5
 """A date is counted from another where the days stand in this share of the texts that lack it, and in so many."""
-
-SHAPED, WHOLE = 20, 0.98
-"""So many spans are enough to say what they have in common; so many of them are whole words."""
 
 SHOWN = 20
 
@@ -217,26 +211,6 @@ def _choices(given: Given, one: Field, standing: float) -> list[Choice]:
         return [Choice(one.name, (None, value), True) for value in values]
     absent = [None] if any(value.get(one.name) is None for value in given.values) else []
     return [Choice(one.name, (*absent, *values))]
-
-
-def shaped(slot: Slot, spans: Sequence[tuple[str, Span]]) -> Slot:
-    """The slot with what all its spans have in common, where there are enough: whole words, and digits or none."""
-    if slot.reading != "text" or len(spans) < SHAPED:
-        return slot
-    texts = [text[span.start : span.end] for text, span in spans]
-    digits = sum(any(map(str.isdecimal, one)) for one in texts) / len(texts)
-    most = max(len(one.split()) for one in texts)
-    shape = replace(slot, words=most, digits="all" if digits == 1 else "none" if digits == 0 else "")
-    whole = sum(span in set(chunks(shape, text)) for text, span in spans) / len(spans)
-    return replace(shape if whole >= WHOLE else slot, ends=endings(texts))
-
-
-def endings(values: Sequence[str]) -> tuple[str, ...]:
-    """The last words of the values, where a few end nearly all of many different ones: "Ltd", "GmbH"."""
-    different = sorted({normal(one) for one in values})
-    last = Counter(one.split()[-1] for one in different)
-    often = sorted(word for word, n in last.items() if n >= EACH)
-    return tuple(often) if often and sum(last[word] for word in often) >= WHOLE * len(different) else ()
 
 
 def orders(given: Given, slots: Sequence[Slot]) -> tuple[tuple[str, str], ...]:

@@ -248,6 +248,10 @@ def test_a_value_may_be_glued_to_its_cue(text: str) -> None:
     assert "A-17/b" in [text[span.start : span.end] for span in chunks(Slot("no", "text", words=1), text)]
 
 
+def test_marks_alone_are_no_value() -> None:
+    assert not list(chunks(Slot("no", "text", words=3), "- - |"))
+
+
 def test_marks_within_numbers_are_no_glue_and_a_tab_is_a_gap() -> None:
     assert [(one.start, one.end) for one in chunks(Slot("no", "text", words=1, digits="all"), "No.17")] == [
         (0, 5),
@@ -265,6 +269,22 @@ def test_a_span_that_ends_as_train_s_do_is_preferred() -> None:
         given = logits(layout, text, {0: ("Ada Foods Ltd", 0.5)})
         given[encode(text).char_to_token(0) or 0, 1] = 1.0
         assert record_of(task(who=TEXT), layout, text, encode(text), given).value == {"who": value}
+
+
+@pytest.mark.parametrize(
+    ("recurs", "value"), [(1.0, "Bodo Foods Ltd"), (3.0, "Adam Foods Ltd"), (1 / 3, "Bodo Foods Ltd")]
+)
+def test_a_value_that_stands_elsewhere_too_is_preferred_where_those_of_train_did(recurs: float, value: str) -> None:
+    text = "Bodo Foods Ltd, Adam Foods Ltd, bills@adam.test"
+    layout = Layout((Slot("who", "text", words=3, ends=("ltd",), recurs=recurs),))
+    given = logits(layout, text, {0: ("Bodo Foods Ltd", 1.5)})
+    start = text.index("Adam")
+    for at in range(start, start + len("Adam Foods Ltd")):
+        if (piece := encode(text).char_to_token(at)) is not None:
+            given[piece, 1 + (at > start)] = 1.0
+    found = record_of(task(who=TEXT), layout, text, encode(text), given)
+    assert found.value == {"who": value}
+    assert 0 < found.parts["who"] < 1
 
 
 def test_a_span_begins_where_a_value_begins() -> None:

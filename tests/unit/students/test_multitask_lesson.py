@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tutelage.answering.multitask_read import Choice, Layout, Slot
-from tutelage.students.multitask_lesson import Lesson, endings, make_lesson
+from tutelage.answering.spans import Span
+from tutelage.students.multitask_lesson import Lesson, make_lesson
+from tutelage.students.multitask_shape import endings, recurrence
 from tutelage.students.multitask_words import aligned, learned_spellings
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Example, Labelled
@@ -188,3 +190,14 @@ def test_the_last_words_of_many_different_values_are_learned_where_they_are_few(
     assert endings([*names, "Firm of one"]) == ()  # 1 in 21
     assert endings([f"Firm {at}" for at in range(20)]) == ()
     assert endings(["Ada Ltd"] * 20) == ()  # a single value is no shape
+
+
+def test_how_much_more_often_values_recur_than_others_of_their_shape() -> None:
+    slot = Slot("who", "text", words=2, digits="none", ends=("ltd",))
+
+    def found(*texts: str) -> float:
+        spans = [(text, Span(text.index("Ada"), text.index("Ada") + 8)) for text in texts]
+        return recurrence(slot, spans)
+
+    assert found(*[f"{at}: To Bodo Ltd\nfrom Adam Ltd\nbills@adam.test" for at in range(9)]) == 3.0
+    assert found(*[f"{at}: To Bodo Ltd\nfrom Adam Ltd\nbills@bodo.test" for at in range(9)]) == round(1 / 3, 4)
