@@ -6,7 +6,8 @@ of = ["small", "middle", "large"]
 weights = "dev"                     # members that are right more often on dev count more; "equal" (the default): all alike
 
 What is chosen, by the kind of value, is told in `prompting.voting`; the confidence is the share of members (by weight) that
-agree. A tie goes to the member named first in `of`; of a list a string that exactly half hold is left out.
+agree, and the signal `support` weighs it with the members' own confidences. A tie goes to the member named first in `of`; of a
+list a string that exactly half hold is left out.
 
 With weights = "dev" a member counts the log odds of its being right on dev, which is the optimal rule for independent members
 and two answers (Nitzan & Paroush 1982, https://doi.org/10.2307/2526438): ln (right + 1/2) / (wrong + 1/2), for a record by
@@ -36,6 +37,7 @@ from tutelage.registry import Family
 from tutelage.routing.certificate import folder_hash
 from tutelage.routing.learned import Whose, card_of, dev_answers, dev_examples, kept, learned_folder
 from tutelage.routing.parts import check_parts
+from tutelage.routing.verifier.columns import agreement
 from tutelage.tasks import Task
 from tutelage.types import Input, Prediction, Predictor, Usage, Value
 
@@ -83,11 +85,26 @@ class Panel:
         signals = {"agreement": voted.agreement}
         if not isinstance(voted.value, str):
             signals["exact_agreement"] = voted.exact
+        if (support := self._support(voted.value, drawn)) is not None:
+            signals["support"] = support
         note = f"no answer from {', '.join(failed)}" if failed else None
         # Sums of weights that are no binary fractions can end a hair above their total.
-        agreement, parts = min(1.0, voted.agreement), {name: min(1.0, share) for name, share in voted.parts.items()}
+        parts = {name: min(1.0, share) for name, share in voted.parts.items()}
         signals = {signal: min(1.0, share) for signal, share in signals.items()}
-        return Prediction(voted.value, agreement, usage, self._name, note=note, signals=signals, parts=parts)
+        return Prediction(voted.value, signals["agreement"], usage, self._name, note=note, signals=signals, parts=parts)
+
+    def _support(self, value: Value, drawn: Sequence[Prediction]) -> float | None:
+        """The members' confidences, as far as each agrees, averaged by weight; None where one that answered gives none. Agreement
+        alone takes as many values as there are members, too few for a threshold to be set between them."""
+        total = found = 0.0
+        for one, weights in zip(drawn, self.weights, strict=True):
+            total += weights[""]
+            if one.value is None:
+                continue
+            if one.confidence is None:
+                return None
+            found += weights[""] * one.confidence * agreement(self._task, value, one.value)
+        return found / total
 
     async def close(self) -> None:
         for one in self.members:

@@ -113,6 +113,15 @@ def test_a_heavy_member_outvotes_two_light_ones() -> None:
     assert found.confidence == pytest.approx(3.0 / 3.8)
 
 
+def test_support_is_how_sure_those_are_that_agree() -> None:
+    given = [Prediction("yes", 0.9), Prediction("no", 0.8), Prediction("yes", 0.5), Prediction(None)]
+    assert settled(LABEL, given).signals["support"] == pytest.approx(1.4 / 4)
+    assert settled(LABEL, given, [3, 1, 1, 1]).signals["support"] == pytest.approx(3.2 / 6)
+    assert "support" not in settled(LABEL, [*given, Prediction("yes")]).signals
+    lists = [Prediction(["Ann", "Tom"], 0.8), Prediction(["Ann"], 0.6), Prediction(["Ann"], 0.6)]
+    assert settled(STRINGS, lists).signals["support"] == pytest.approx((0.8 / 2 + 1.2) / 3)
+
+
 def test_strings_are_kept_by_weight_and_half_is_not_enough() -> None:
     given: list[Value] = [["Ann", "Tom"], ["Ann"], ["Tom", "Eve"]]
     answers = [Prediction(value) for value in given]
