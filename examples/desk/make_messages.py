@@ -8,6 +8,7 @@ that belongs elsewhere, which is what makes some of them hard.
 
 import json
 import random
+import sys
 
 SEED = 11
 SPLITS = {"train": 240, "dev": 120, "calibration": 500, "test": 140}
@@ -69,7 +70,8 @@ QUEUES = {
     ],
 }
 OPENINGS = ["", "", "Hello, ", "Hi all, ", "Good morning, ", "Urgent: ", "Dear team, ", "Quick one: "]
-CLOSINGS = ["", "", ". Thanks!", ". Can somebody have a look?", ", please help", ". I have a meeting at ten", ". It is not urgent"]
+CLOSINGS = ["", "", ". Thanks!", ". Can somebody have a look?", ", please help"]
+CLOSINGS += [". I have a meeting at ten", ". It is not urgent"]
 BESIDES = ["By the way, ", "Besides, ", "I know you are busy because ", "Unlike last week, when "]
 
 
@@ -98,7 +100,7 @@ def main() -> None:
             if text not in seen:
                 seen.add(text)
                 made += 1
-                print(json.dumps({"text": text, "queue": queue, "split": split}))
+                sys.stdout.write(json.dumps({"text": text, "queue": queue, "split": split}) + "\n")
 
 
 if __name__ == "__main__":
