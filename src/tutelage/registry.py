@@ -6,9 +6,9 @@ A plug-in is one file and one row. Other packages add rows with an entry point i
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any, Literal, TypeAlias
 
 from tutelage.errors import MissingPackage, UnknownName
@@ -76,6 +76,17 @@ def load(path: str, needed_by: str = "") -> Any:
         if package not in EXTRAS:
             raise
         raise MissingPackage(needed_by or attribute, package, EXTRAS[package]) from error
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The version of each package that is installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 class Table:

@@ -7,7 +7,6 @@ of them is refused.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.metrics import Floats
 from tutelage.project import Project
+from tutelage.registry import versions
 from tutelage.routing.answered import Answers, Goal, answered_by, calibrated, check_unseen, settled_goal, sureness
 from tutelage.routing.cascade import CascadeSettings, Gate
 from tutelage.routing.certificate import PROVED, UNPROVEN, Certificate, LossFacts, stage_facts
@@ -167,7 +167,7 @@ def certificate_of(trial: Trial, threshold: float, p_values: Mapping[str, float]
         curve=_curve(trial),
         gate=None if trial.gate is None else trial.gate[1],
         tried=list(goal.tried) or [trial.name],
-        versions=_versions(),
+        versions=versions(VERSIONS),
         created=now(),
     )
 
@@ -318,13 +318,3 @@ def _dollars(calibration: Answers, chosen: NDArray[np.int64]) -> tuple[float | N
                 return None, "not known: an answer came without its dollars (set [hardware] dollars_per_hour, [prices])"
             total += dollars
     return 1000 * total / len(chosen), f"mean of the calibration examples' {len(chosen)} answers, all stages asked"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in VERSIONS:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

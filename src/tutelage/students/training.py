@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 from tutelage.errors import StoreError, TrainingError, UsageError
 from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
+from tutelage.registry import versions
 from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.students.cards import doubts, overridden
@@ -123,7 +123,7 @@ def _fit(
         fitted.save(result)
         ids = sorted(one.example.id for part in data for one in part)
         (result / LEARNED_FROM).write_text("\n".join([*ids, ""]), encoding="utf-8")
-        facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": _versions()}
+        facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": versions(VERSIONS)}
         folder = publish_artefact(project, result, run_id, facts)
         shutil.rmtree(checkpoints, ignore_errors=True)
         status = "done"
@@ -185,13 +185,3 @@ def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return digest([old.get(key) for key in KEYS]) == digest([new.get(key) for key in KEYS])
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in VERSIONS:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
