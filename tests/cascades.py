@@ -57,15 +57,17 @@ def make_project(
     more: str = "",
     group: Callable[[int], str] | None = None,
 ) -> Project:
-    """Examples of each split with a person's labels, and who answered what: student and teacher, unless `models` says so."""
-    chance = random.Random(11)
+    """Examples of each split with a person's labels, and who answered what: student and teacher, unless `models` says so.
+    The texts of all splits are alike, with numbers that are dealt to them."""
+    chance, numbers = random.Random(11), list(range(1, sum(counts.values()) + 1))
+    random.Random(12).shuffle(numbers)
     (folder / "task.toml").write_text(HEAD + more, encoding="utf-8")
     project = open_project(folder)
     answered: dict[str, list[str]] = {}
     for split in [split for split in SPLITS if split in counts]:
         examples, labels = [], []
         for at in range(counts[split]):
-            given = {"text": f"{split} question {at}"}
+            given = {"text": f"question {numbers.pop()}, and is it so?"}
             gold = chance.choice(["yes", "no"])
             examples.append(Example(example_id(given), given, split, group(at) if group else None))
             labels.append(Label(examples[-1].id, gold, "human:ada"))

@@ -297,6 +297,10 @@ def _why(trial: Trial, proved: Proved, more: Needed | None) -> str:
         remedy = more.sentence if more else "Add calibration examples."
         return f"Not even the last stage alone is proved: {reason}. {remedy}"
     remedy = more.sentence if more else "It is too often wrong where it is surest: train it on more labels."
+    if not trial.answered(float(trial.order[-1])):
+        remedy = (
+            "At no threshold does it answer: its answers failed, or the novelty gate finds every input unlike train's."
+        )
     shown = f"keep {loss} <= {most:g} with confidence {trial.goal.confidence:g}"
     return f"Nothing that the first stage answers is proved to {shown}. {remedy}"
 

@@ -293,7 +293,7 @@ def test_unproven_is_carried_by_certificate_answers_and_report(
     assert "ok: the point estimate is the same (nothing is proved)" in capsys.readouterr().out
     assert run("evaluate", "cascade", "-C", project.folder) == 0
     lines = project.folder / "asked.jsonl"
-    lines.write_text('{"text": "test question 3"}\n')
+    lines.write_text('{"text": "question 303, and is it so?"}\n')
     capsys.readouterr()
     assert run("predict", "cascade", lines, "-C", project.folder, "--json") == 0
     assert "unproven" in capsys.readouterr().out

@@ -271,6 +271,18 @@ def test_a_novelty_gate_is_certified_with_its_files(tmp_path: Path, capsys: pyte
     assert "is not the certified one (sha256 " in line
 
 
+def test_a_gate_that_finds_everything_novel_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = make_project(tmp_path, counts={"dev": 60, "calibration": 150}, more=NOVEL)
+    lines = [{"text": f"Lieferschein Nr. {at} vom Montag"} for at in range(120)]
+    project.store.examples.add([Example(example_id(one), one, "train") for one in lines])
+    code, line = refused(capsys, "calibrate", "gated", "-C", project.folder)
+    assert code == 1
+    assert (
+        "At no threshold does it answer: its answers failed, or the novelty gate finds every input unlike train's."
+        in line
+    )
+
+
 def test_a_gate_needs_training_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = make_project(tmp_path, counts={"dev": 100, "calibration": 200}, more=NOVEL)
     code, line = refused(capsys, "calibrate", "gated", "-C", project.folder)
