@@ -90,7 +90,7 @@ def prepared(project: Project, name: str, goal: Goal, gate: tuple[Gate, Mapping[
     fitted = calibrated(project, stages, dev, settings)
     sure = sureness(project, calibration, [fitted.get(stage) for stage in settings.stages], gate)
     if settings.escalate == "fields":
-        check_fields(project, name, settings.stages)
+        check_fields(project, name, settings.stages, abstain=settings.abstain)
         by_field = _by_field(project, calibration, fitted[settings.stages[0]], sure[0])
         sure = [by_field[0].min(axis=1), None]
         order, by = thresholds(by_field[0].ravel()), who_answers(sure, abstain=False)

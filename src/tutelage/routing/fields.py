@@ -164,8 +164,10 @@ def wrong_merged(sure: Floats, student: NDArray[np.bool_], last: NDArray[np.bool
     return np.asarray(~right.all(axis=1), dtype=np.float64)
 
 
-def check_fields(project: Project, name: str, stages: Sequence[str]) -> None:
+def check_fields(project: Project, name: str, stages: Sequence[str], *, abstain: bool = False) -> None:
     """Raises UsageError where escalation by field does not fit."""
+    if abstain:
+        raise UsageError(f'[candidates.{name}]: escalate = "fields" and abstain do not go together. Take one of them.')
     if project.task.output != "record":
         raise UsageError(
             f'[candidates.{name}]: escalate = "fields" is for records, this task\'s output is {project.task.output!r}. '
