@@ -51,4 +51,4 @@ weights/%/.sha256: scripts/weights.py | $(BIN)/python
 	@$(BIN)/python scripts/weights.py $* weights > /dev/null && touch $@
 
 clean:
-	rm -rf $(VENV) weights build dist examples/*/tutelage.db* examples/*/artefacts examples/*/reports examples/*/exports
+	rm -rf $(VENV) weights build dist examples/*/tutelage.db* examples/*/artefacts examples/*/reports examples/*/certificates examples/*/exports
