@@ -91,7 +91,11 @@ def test_mlflow_gets_parameters_curves_figures_and_the_artefact(tmp_path: Path) 
     assert (run.data.metrics["fit.dev_score"], run.data.metrics["fit.plan.epochs"]) == (0.75, 3)
     losses = client.get_metric_history(run.info.run_id, "loss")
     assert sorted((one.step, one.value) for one in losses) == [(step, pytest.approx(1 / step)) for step in range(1, 6)]
-    assert {one.path for one in client.list_artifacts(run.info.run_id)} == {"answer.txt", "card.json", "learned_from.txt"}
+    assert {one.path for one in client.list_artifacts(run.info.run_id)} == {
+        "answer.txt",
+        "card.json",
+        "learned_from.txt",
+    }
     with pytest.raises(Exception, match="no"):
         fit(found, Settings(fails_at="fit"))
     states = [one.info.status for one in client.search_runs([experiment.experiment_id])]

@@ -83,7 +83,10 @@ def test_defaults(tmp_path: Path) -> None:
             r"'recrod' is not a known output kind. Did you mean 'record'\? Known: label",
         ),
         (GOOD.replace('name = "topics"\n', ""), r"name: field required"),
-        (GOOD + "[[data]]\nfile = 'x'\nsplit = 'eval'\n", r"data.0.split: .*'train', 'dev', 'calibration' or 'test', found 'eval'"),
+        (
+            GOOD + "[[data]]\nfile = 'x'\nsplit = 'eval'\n",
+            r"data.0.split: .*'train', 'dev', 'calibration' or 'test', found 'eval'",
+        ),
         (GOOD + "[hardware]\noccupancy = 0\n", r"hardware.occupancy: input should be greater than 0, found 0"),
         (GOOD + "[prices.m]\ninput = -1\noutput = 1\n", r"prices.m.input: .*greater than or equal to 0, found -1"),
         ("name = \n", r"is not valid TOML: .*line 1"),
