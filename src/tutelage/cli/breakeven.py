@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from tutelage.cli.options import emit, json_option, project_options
+from tutelage.cli.options import emit, json_option, out_option, project_options
 from tutelage.evaluation.breakeven import QUANTITIES, REQUESTS, Assumptions, break_even
 from tutelage.evaluation.breakeven_files import terminal_text, write_break_even
 from tutelage.evaluation.breakeven_known import known
@@ -51,9 +51,7 @@ def quantity_options(function: Callable[Concatenate[dict[str, float], P], R]) ->
     help=f"Requests a day (default: {', '.join(f'{n:,}' for n in REQUESTS)}).",
 )
 @click.option("--always-on", is_flag=True, help="The student's machine is paid by the day, whatever it answers.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
-)
+@out_option
 @json_option
 @project_options
 @quantity_options

@@ -10,7 +10,7 @@ import click
 import vl_convert
 
 from tutelage.cli.evaluate import against_option, split_option
-from tutelage.cli.options import emit, json_option, plain, project_options
+from tutelage.cli.options import emit, json_option, out_option, plain, project_options
 from tutelage.embeddings.stored import stored_encoder
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.exports import write_files
@@ -44,9 +44,7 @@ SHOWN = 5
     "--domains", type=click.IntRange(min=0), help="Groups of like inputs (default: sized from the data; 0: none)."
 )
 @click.option("--base", metavar="BASE", help="Sentence encoder that compares inputs (default: their words, TF-IDF).")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
-)
+@out_option
 @json_option
 @project_options
 def command(

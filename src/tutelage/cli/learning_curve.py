@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tutelage.cli.evaluate import against_option
-from tutelage.cli.options import emit, json_option, plain, project_options
+from tutelage.cli.options import emit, json_option, out_option, plain, project_options
 from tutelage.cli.progress import progress
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import candidate
@@ -51,9 +51,7 @@ def sizes_of(_context: click.Context, _parameter: click.Parameter, given: str | 
     help="What is scored. Take test once, at the end.",
 )
 @against_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
-)
+@out_option
 @json_option
 @project_options
 def command(

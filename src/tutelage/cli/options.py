@@ -23,6 +23,11 @@ R = TypeVar("R")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 """Gives the command `as_json: bool`."""
 
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
+)
+"""Gives the command `out: Path | None`."""
+
 
 def project_options(function: Callable[Concatenate[Project, P], R]) -> Callable[P, R]:
     """Options -C/--project and --database; the command gets the opened Project as its first argument."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tutelage.cli.evaluate import against_option, split_option
-from tutelage.cli.options import emit, json_option, project_options
+from tutelage.cli.options import emit, json_option, out_option, project_options
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.exports import write_report
 from tutelage.evaluation.harness import example_set
@@ -21,9 +21,7 @@ from tutelage.types import Split
 @click.command("report")
 @split_option
 @against_option
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
-)
+@out_option
 @json_option
 @project_options
 def command(project: Project, split: Split, against: str | None, out: Path | None, as_json: bool) -> None:

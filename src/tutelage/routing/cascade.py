@@ -20,7 +20,7 @@ from pydantic import Field
 from tutelage.errors import CertificateError
 from tutelage.evaluation.candidates import candidate, close
 from tutelage.evaluation.metrics import Floats
-from tutelage.project import Project, newest_artefact
+from tutelage.project import Project
 from tutelage.registry import Family, load
 from tutelage.routing.certificate import (
     PROVED,
@@ -215,12 +215,6 @@ def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> obje
 def _hosted(name: str, settings: CascadeSettings, project: Project) -> bool:
     check_parts(project, name)
     return any(candidate(project, stage).hosted(project) for stage in settings.stages)
-
-
-def artefacts(project: Project, settings: CascadeSettings) -> dict[str, str]:
-    """The newest artefact of each stage that has one, by stage."""
-    found = {stage: newest_artefact(project, stage) for stage in settings.stages}
-    return {stage: folder.name for stage, folder in found.items() if folder}
 
 
 FAMILY = Family("system", CascadeSettings, build_cascade, _fingerprint, hosted=_hosted)

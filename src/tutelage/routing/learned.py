@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,11 +16,12 @@ from tutelage.errors import DataError, StoreError, TrainingError
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.harness import ExampleSet, answers, example_set
 from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
+from tutelage.registry import versions
 from tutelage.store import now
 from tutelage.types import Prediction, Value, digest
 
 KEYS = ("family", "settings", "task", "data_fingerprint", "confidences")
-VERSIONS = ("tutelage", "numpy", "scikit-learn")
+VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime")
 
 Whose: TypeAlias = Literal["gold", "teacher", "any"]
 
@@ -30,15 +31,17 @@ def dev_examples(project: Project, labels: Whose) -> ExampleSet:
     return example_set(project, "dev", None if labels == "any" else labels)
 
 
-def dev_answers(project: Project, name: str, one: Candidate, examples: ExampleSet) -> list[Prediction]:
-    """The stored answers of `one` to dev. Raises DataError where some are missing."""
+def stored_answers(
+    project: Project, name: str, one: Candidate, examples: ExampleSet
+) -> tuple[list[Prediction], Mapping[str, Any]]:
+    """The stored answers of `one`, from which `name` learns, and what was measured. Raises DataError where some are missing."""
     found = answers(project, one, examples)
     if found is None:
         raise DataError(
             f"{name!r} learns from stored answers, and {one.name!r} has not answered all {len(examples.examples)} examples "
-            f"of dev. Run: tutelage evaluate {one.name} --split dev"
+            f"of {examples.split}. Run: tutelage evaluate {one.name} --split {examples.split}"
         )
-    return found[0]
+    return found
 
 
 def card_of(
@@ -56,14 +59,14 @@ def card_of(
 
 
 def kept(
-    project: Project, card: Mapping[str, Any], examples: ExampleSet, write: Callable[[Path], Mapping[str, Any]]
+    project: Project, card: Mapping[str, Any], ids: Sequence[str], write: Callable[[Path], Mapping[str, Any]]
 ) -> Path:
     """The folder of the newest artefact where it was made of the same, else of a new one: `write` fills it and returns facts
-    for its card. Raises StoreError."""
+    for its card; what it puts beside the folder is not kept. `ids` are the examples learned from. Raises StoreError."""
     last = newest_artefact(project, card["candidate"])
     if last is not None and _same(read_card(last), card):
         return last
-    started = now()
+    started, begun = now(), time.perf_counter()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
     try:
         project.artefacts.mkdir(parents=True, exist_ok=True)
@@ -74,11 +77,10 @@ def kept(
         result = work / "result"
         result.mkdir()
         facts = write(result)
-        (result / LEARNED_FROM).write_text("\n".join([*sorted(examples.ids), ""]), encoding="utf-8")
-        versions = {package: version(package) for package in VERSIONS}
-        return publish_artefact(
-            project, result, run_id, {**card, "fit": facts, "created": started, "versions": versions}
-        )
+        (result / LEARNED_FROM).write_text("\n".join([*sorted(ids), ""]), encoding="utf-8")
+        seconds = round(time.perf_counter() - begun, 3)
+        made = {"fit": facts, "seconds": seconds, "created": started, "versions": versions(VERSIONS)}
+        return publish_artefact(project, result, run_id, {**card, **made})
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -35,7 +35,7 @@ from tutelage.project import Project, newest_artefact, read_card
 from tutelage.prompting.voting import EQUAL, Weights, form_of, text_form, vote
 from tutelage.registry import Family
 from tutelage.routing.certificate import folder_hash
-from tutelage.routing.learned import Whose, card_of, dev_answers, dev_examples, kept, learned_folder
+from tutelage.routing.learned import Whose, card_of, dev_examples, kept, learned_folder, stored_answers
 from tutelage.routing.parts import check_parts
 from tutelage.routing.verifier.columns import agreement
 from tutelage.tasks import Task
@@ -158,7 +158,7 @@ def fit_votes(project: Project, name: str) -> Path:
     examples = dev_examples(project, settings.labels)
     gold = [example.value for example in examples.examples]
     answered = [
-        [found.value for found in dev_answers(project, name, candidate(project, member), examples)]
+        [found.value for found in stored_answers(project, name, candidate(project, member), examples)[0]]
         for member in settings.of
     ]
     weights = dict(zip(settings.of, weights_of(project.task, gold, answered), strict=True))
@@ -168,7 +168,7 @@ def fit_votes(project: Project, name: str) -> Path:
         right = [exact_match(project.task, gold, values).scores.mean() for values in answered]
         return {"right": dict(zip(settings.of, map(float, right), strict=True))}
 
-    return kept(project, card_of(project, one, examples, answered), examples, write)
+    return kept(project, card_of(project, one, examples, answered), examples.ids, write)
 
 
 def votes_text(folder: Path) -> str:

@@ -6,37 +6,29 @@ So where a candidate is trained, the router learns from dev, which the student w
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tutelage.errors import DataError, StoreError, TrainingError
+from tutelage.errors import DataError, TrainingError
 from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.costs import cost_of
-from tutelage.evaluation.harness import ExampleSet, answers, example_set, latency_of
+from tutelage.evaluation.harness import ExampleSet, example_set, latency_of
 from tutelage.evaluation.metrics import Floats
-from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
+from tutelage.project import Project
+from tutelage.routing.learned import kept, stored_answers
 from tutelage.routing.router.features import fit_features
 from tutelage.routing.router.learnt import Learnt, encoder_of
 from tutelage.routing.router.members import members_of, quality_of
 from tutelage.routing.router.recipes import RECIPES, encoder_recipe, held_out
 from tutelage.routing.router.settings import LEARNING, RouterSettings
-from tutelage.store import now
 from tutelage.types import Labelled, Prediction, Split, digest
 
 FEWEST = 50
 """Examples that a router learns from, at least."""
-KEYS = ("family", "settings", "task", "data_fingerprint")
-VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime")
 
 Tell = Callable[[float, Mapping[str, object]], None]
 
@@ -66,11 +58,14 @@ def fit_router(
     card: dict[str, Any] = {"candidate": name, "family": "router", "settings": learning, "task": project.task.schema()}
     ids = [one.example.id for one in lessons.examples]
     card["data_fingerprint"] = digest([ids, lessons.quality.tolist(), lessons.costs])
-    last = newest_artefact(project, name)
-    if last is not None and _same(read_card(last), card):
-        return last
     card["learned_from"] = {"n": len(ids), "splits": list(lessons.splits)}
-    return _fit(project, name, given, lessons, card, tell)
+
+    def write(folder: Path) -> dict[str, Any]:
+        learnt, facts = learn(project, given, lessons, folder.parent, tell)
+        learnt.save(folder)
+        return facts
+
+    return kept(project, card, ids, write)
 
 
 def lessons_of(project: Project, name: str, members: Sequence[Candidate], settings: RouterSettings) -> Lessons:
@@ -115,12 +110,7 @@ def _answered(
     predictions: list[Prediction] = []
     rate = 0.0
     for part in sets:
-        found = answers(project, one, part)
-        if found is None:
-            raise DataError(
-                f"{name!r} learns from stored answers, and {one.name!r} has not answered all {len(part.examples)} examples "
-                f"of {part.split}. Run: tutelage evaluate {one.name} --split {part.split}"
-            )
+        found = stored_answers(project, name, one, part)
         predictions += found[0]
         rate = latency_of(one, *found).items_per_second or rate
     usages, seconds = [p.usage for p in predictions], 1 / rate if rate else 0.0
@@ -129,39 +119,10 @@ def _answered(
     return predictions, cost.dollars_per_1000
 
 
-def _fit(
-    project: Project, name: str, settings: RouterSettings, lessons: Lessons, card: dict[str, Any], tell: Tell
-) -> Path:
-    begun, started = time.perf_counter(), now()
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
-    try:
-        project.artefacts.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
-    except OSError as error:
-        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
-    try:
-        learnt, facts = learn(project, settings, lessons, work, tell)
-        result = work / "result"
-        result.mkdir()
-        learnt.save(result)
-        ids = sorted(one.example.id for one in lessons.examples)
-        (result / LEARNED_FROM).write_text("\n".join([*ids, ""]), encoding="utf-8")
-        versions = {package: version(package) for package in VERSIONS}
-        card |= {
-            "fit": facts,
-            "seconds": round(time.perf_counter() - begun, 3),
-            "created": started,
-            "versions": versions,
-        }
-        return publish_artefact(project, result, run_id, card)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
 def learn(
     project: Project, settings: RouterSettings, lessons: Lessons, work: Path, tell: Tell
 ) -> tuple[Learnt, dict[str, Any]]:
-    """The router, and facts for its card; `work` is an empty folder that outlives the router that is returned."""
+    """The router, and facts for its card; `work` is a folder that outlives the router that is returned."""
     inputs, encoder = [one.example.input for one in lessons.examples], encoder_of(settings, project)
     features = fit_features(project.task, inputs, encoder)
     seen = features(inputs)
@@ -179,7 +140,3 @@ def learn(
     facts = {"option": crossed.option, "log_loss": losses, "held_out": len(quality)}
     learnt = Learnt(settings.candidates, settings.model, features, model, crossed.chances, quality, lessons.costs)
     return learnt, facts
-
-
-def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return digest([old.get(key) for key in KEYS]) == digest([new.get(key) for key in KEYS])

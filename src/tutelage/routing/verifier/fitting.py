@@ -23,7 +23,7 @@ from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Floats, Mean
 from tutelage.project import Project, read_card
 from tutelage.routing.confidence import fit_confidence
-from tutelage.routing.learned import card_of, dev_answers, dev_examples, kept
+from tutelage.routing.learned import card_of, dev_examples, kept, stored_answers
 from tutelage.routing.maps import FEWEST, folds, log_loss
 from tutelage.routing.novelty import Gate, fit_gate
 from tutelage.routing.parts import check_parts
@@ -60,8 +60,8 @@ def fit_verifier(project: Project, name: str) -> Path:
     settings: VerifiedSettings = one.settings
     check_parts(project, name)
     examples = dev_examples(project, settings.labels)
-    answers = dev_answers(project, name, candidate(project, settings.of), examples)
-    beside = settings.beside and dev_answers(project, name, candidate(project, settings.beside), examples)
+    answers, _ = stored_answers(project, name, candidate(project, settings.of), examples)
+    beside = settings.beside and stored_answers(project, name, candidate(project, settings.beside), examples)[0]
     lesson = lesson_of(project, name, examples, answers, beside or None)
     answered = [[found.value for found in each] for each in (answers, beside or ())]
     sure = [
@@ -74,7 +74,7 @@ def fit_verifier(project: Project, name: str) -> Path:
         return facts
 
     card = card_of(project, one, examples, answered)
-    return kept(project, {**card, "confidences": digest(sure)}, examples, write)
+    return kept(project, {**card, "confidences": digest(sure)}, examples.ids, write)
 
 
 def lesson_of(
