@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from tutelage.errors import DataError, StoreError, TrainingError
+from tutelage.errors import DataError, TrainingError
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.harness import ExampleSet, answers, example_set
-from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
+from tutelage.project import Project, newest_artefact, publish_artefact, read_card
 from tutelage.registry import versions
 from tutelage.store import now
+from tutelage.students.training import new_run_id, working_folder, write_learned_from
 from tutelage.types import Prediction, Value, digest
 
 KEYS = ("family", "settings", "task", "data_fingerprint", "confidences")
@@ -67,17 +65,12 @@ def kept(
     if last is not None and _same(read_card(last), card):
         return last
     started, begun = now(), time.perf_counter()
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
-    try:
-        project.artefacts.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
-    except OSError as error:
-        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
+    run_id, work = new_run_id(card, started), working_folder(project)
     try:
         result = work / "result"
         result.mkdir()
         facts = write(result)
-        (result / LEARNED_FROM).write_text("\n".join([*sorted(ids), ""]), encoding="utf-8")
+        write_learned_from(result, ids)
         seconds = round(time.perf_counter() - begun, 3)
         made = {"fit": facts, "seconds": seconds, "created": started, "versions": versions(VERSIONS)}
         return publish_artefact(project, result, run_id, {**card, **made})

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,13 +102,7 @@ def _fit(
     progress: Callable[[float, Mapping[str, object]], None],
 ) -> TrainReport:
     name, started, begun = str(card["candidate"]), now(), time.perf_counter()
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
-    try:
-        project.artefacts.mkdir(parents=True, exist_ok=True)
-        clear_killed(project.artefacts)
-        work = Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
-    except OSError as error:
-        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
+    run_id, work = new_run_id(card, started), working_folder(project)
     tracked = Tracked(project.store, project.file.tracking, project.folder, _begun(project, run_id, card))
     process = {"process": [platform.node(), os.getpid()]}
     project.store.runs.put(Run(run_id, "train", name, "running", started, None, {**card, **process}))
@@ -121,8 +115,7 @@ def _fit(
         result = work / "result"
         result.mkdir()
         fitted.save(result)
-        ids = sorted(one.example.id for part in data for one in part)
-        (result / LEARNED_FROM).write_text("\n".join([*ids, ""]), encoding="utf-8")
+        write_learned_from(result, [one.example.id for part in data for one in part])
         facts |= {"seconds": round(time.perf_counter() - begun, 3), "created": started, "versions": versions(VERSIONS)}
         folder = publish_artefact(project, result, run_id, facts)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -140,6 +133,27 @@ def _fit(
         tracked.end(status, {name: facts[name] for name in ("fit", "seconds") if name in facts}, folder)
         project.store.runs.put(Run(run_id, "train", name, status, started, seconds, facts))
     return TrainReport(name, folder, False, facts["seconds"], facts)
+
+
+def new_run_id(card: Mapping[str, Any], started: str) -> str:
+    """The id of a run that begins now: ids sort by time, which tells the newest artefact."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{digest([card, started])[:8]}"
+
+
+def working_folder(project: Project) -> Path:
+    """A new folder among the artefacts for a training of this process, which is not seen as one; what killed ones left is
+    removed. Raises StoreError."""
+    try:
+        project.artefacts.mkdir(parents=True, exist_ok=True)
+        clear_killed(project.artefacts)
+        return Path(tempfile.mkdtemp(prefix=f".training-{os.getpid()}-", dir=project.artefacts))
+    except OSError as error:
+        raise StoreError(f"{project.artefacts} cannot be written: {error.strerror}. Make it writable.") from None
+
+
+def write_learned_from(folder: Path, ids: Iterable[str]) -> None:
+    """Write which examples an artefact learned from or was chosen on."""
+    (folder / LEARNED_FROM).write_text("\n".join([*sorted(ids), ""]), encoding="utf-8")
 
 
 def _begun(project: Project, run_id: str, card: Mapping[str, Any]) -> Begun:
