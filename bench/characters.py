@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage import settings
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import f1, precision, recall
 from tutelage.students.base import FitContext, Trained
 from tutelage.students.pretrained import LIBRARIES, PretrainedNer

@@ -33,7 +33,8 @@ from sklearn.pipeline import make_pipeline
 
 from tutelage import settings
 from tutelage.embeddings.encoder import OnnxEncoder, export_encoder
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import accuracy, macro_f1
 from tutelage.students.base import FitContext, Student
 from tutelage.students.encoder import EncoderSettings, EncoderStudent

@@ -26,7 +26,8 @@ from bench.projects import lines, write_log
 from tutelage import settings
 from tutelage.embeddings.encoder import Encoder
 from tutelage.embeddings.stored import stored_encoder
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.preference.bradley_terry import SCALE, fit, fit_many, probabilities
 from tutelage.evaluation.preference.held import Held, compared

@@ -3,14 +3,19 @@
     python -m bench.routing --work FOLDER                       # what cross-validation on train and dev says of each model
     python -m bench.routing --work FOLDER --test linear         # that model on test, once
     python -m bench.routing --part speed --work FOLDER          # time per decision
+    python -m bench.routing --part certified --work FOLDER --test linear+subject    # does a certified bar hold?
+    python -m bench.routing --part judged --work FOLDER --ways linear linear+minilm knn+minilm    # MT-Bench, by a judge's scores
 
 Data: routellm_mmlu, routellm_gsm8k (RouteLLM, Ong et al. 2024), right or wrong for a weak and a strong model. Settings are
 chosen on train and dev, by five-fold cross-fitting; test is scored for what was chosen. FOLDER keeps the encoder's vectors.
+routellm_mtbench: a judge's scores of the same models' answers to 80 questions of two turns, all of them test; a question is one
+example, its quality the mean of its two scores by 10.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,20 +30,24 @@ from tutelage import settings
 from tutelage.embeddings.encoder import Encoder
 from tutelage.embeddings.runtime import Array
 from tutelage.embeddings.stored import stored_encoder
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats
+from tutelage.routing.router.bars import bars
 from tutelage.routing.router.curves import CostQuality, cost_quality
 from tutelage.routing.router.exact import exact
 from tutelage.routing.router.features import fit_features
 from tutelage.routing.router.knapsack import under_budget
 from tutelage.routing.router.recipes import RECIPES, held_out
 from tutelage.routing.router.strategies import RunningPrice, cheapest_above
+from tutelage.routing.testing import Limit, Sample, prove
 from tutelage.tasks.label import LabelTask
 from tutelage.types import Input
 
 WEAK, STRONG = "mixtral-8x7b-instruct", "gpt-4-1106-preview"
 COSTS = np.array([0.0, 1.0])
 SHARES = (0.25, 0.5, 0.75)
+CHOSEN = {"linear": 1.0, "linear+subject": 1.0, "linear+minilm": 0.3, "knn+minilm": 100.0}
+"""Options that cross-fitting on routellm_mmlu's train and dev chose (bench/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the encoder and its vectors")
     parser.add_argument("--dataset", default="routellm_mmlu")
-    parser.add_argument("--part", choices=("routing", "speed"), default="routing")
+    parser.add_argument("--part", choices=("routing", "speed", "judged", "certified"), default="routing")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="what is cross-validated")
     parser.add_argument("--test", choices=list(WAYS), help="score this one on test")
+    parser.add_argument("--runs", type=int, default=400, help="calibration sets drawn for certified bars")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 2000], help="examples in each of them")
     chosen = parser.parse_args()
     start = time.monotonic()
     if chosen.part == "speed":
         title, body = "speed of a decision", speed(chosen)
+    elif chosen.part == "certified":
+        title, body = f"{chosen.dataset}, certified bars", certified(chosen)
+    elif chosen.part == "judged":
+        title, body = "routellm_mtbench, a judge's scores", judged(chosen)
     elif chosen.test:
         title, body = f"{chosen.dataset}, test", tested(chosen)
     else:
@@ -140,6 +155,85 @@ def tested(chosen: argparse.Namespace) -> str:
     rows.append(["area", *(shown(curve.areas[name]) for name in ("random", "router", "oracle")), shown(curve.gain)])
     said.append(table(["strong calls, at most", "random", "router", "oracle", "router less random"], rows))
     return "\n\n".join([*said, streamed(crossed.chances, chances, test.quality), offline(chances)])
+
+
+def certified(chosen: argparse.Namespace) -> str:
+    """Calibration sets drawn from test with replacement, so that every bar's true loss is known: how often a certified bar loses
+    more than its limit, how often the point estimate's does, and how many strong calls either takes."""
+    way = WAYS[chosen.test]
+    data, test = known(chosen.dataset, ("train", "dev"), way), known(chosen.dataset, ("test",), way)
+    features = fit_features(data.task, data.inputs, encoder(chosen.work) if way.embedding else None)
+    seen, recipe, option = features(data.inputs), RECIPES[way.kind], CHOSEN[chosen.test]
+    chances, rows = recipe.fit(seen, data.quality, option).chances(features(test.inputs)), []
+    lost, every = 1 - test.quality, np.arange(len(test.inputs))
+    for most in (0.21, 0.23, 0.25):
+        for n in chosen.sizes:
+            rng, misses, strong = np.random.default_rng(n), np.zeros(2), np.zeros(2)
+            for run in range(chosen.runs):
+                at = rng.integers(0, len(every), n)
+                for rule, bar in enumerate(both_bars(chances[at], lost[at], most, run)):
+                    asked = cheapest_above(chances, bar) if bar is not None else np.ones(len(every), np.int64)
+                    misses[rule] += bar is not None and lost[every, asked].mean() > most
+                    strong[rule] += asked.mean()
+            shares = [f"{one / chosen.runs:.3f}" for one in (*misses, *strong)]
+            rows.append([f"{most:g}", str(n), *shares])
+            print(rows[-1], file=sys.stderr, flush=True)
+    safest = lost[every, chances.argmax(axis=1)].mean()
+    said = f"{chosen.test}, option {option:g}; test, {len(every):,}, is the population, {chosen.runs} sets of n drawn from it. "
+    said += f"Always {STRONG} loses {lost[:, 1].mean():.3f}, whoever promises most {safest:.3f}. Level 5 %.\n\n"
+    heads = ["limit", "n", "misses, certified", "misses, point", "strong calls, certified", "strong calls, point"]
+    return said + table(heads, rows)
+
+
+def both_bars(chances: Floats, lost: Floats, most: float, run: int) -> tuple[float | None, float | None]:
+    """The certified bar, and the lowest whose mean loss keeps the limit; None: no bar does, and the strong model is asked."""
+    every, order = np.arange(len(chances)), bars(chances)
+    limit = Limit("wrong", most, lambda bar: lost[every, cheapest_above(chances, bar)], True)
+    proved = prove([limit], order, Sample([f"{run} {one}" for one in every]), 0.05).threshold
+    kept = [bar for bar in order[:: max(1, len(order) // 200)].tolist() if limit.of(bar).mean() <= most]
+    return proved, kept[-1] if kept else None
+
+
+def judged(chosen: argparse.Namespace) -> str:
+    """MT-Bench by routers that learnt who is right about routellm_mmlu, and by ones that learnt these questions, cross-fitted."""
+    test, rows = questions(), []
+    for name in chosen.ways:
+        way = WAYS[name]
+        vectors, recipe = encoder(chosen.work) if way.embedding else None, RECIPES[way.kind]
+        data = known("routellm_mmlu", ("train", "dev"), way)
+        features = fit_features(data.task, data.inputs, vectors)
+        seen = features(data.inputs)
+        model = recipe.fit(seen, data.quality, CHOSEN[name])
+        rows.append([name, "routellm_mmlu", *judged_figures(model.chances(features(test.inputs)), test)])
+        own = fit_features(test.task, test.inputs, vectors)(test.inputs)
+        rows.append(
+            [name, "these", *judged_figures(held_out(recipe, own, test.quality, 0, lambda share: None).chances, test)]
+        )
+        print(rows[-2:], file=sys.stderr, flush=True)
+    weak, strong = test.quality.mean(axis=0)
+    difference = test.quality[:, 1] - test.quality[:, 0]
+    said = f"n = {len(test.inputs)} questions. Always {WEAK}: {weak:.4f}; always {STRONG}: {strong:.4f}; "
+    said += f"{(difference > 0).sum()} questions better answered by the strong model, {(difference < 0).sum()} by the weak one."
+    return said + "\n\n" + table(["way", "learnt from", *HEADS], rows)
+
+
+def judged_figures(chances: Floats, test: Known) -> list[str]:
+    return figures(cost_quality((WEAK, STRONG), chances, test.quality, COSTS, at=SHARES))
+
+
+def questions() -> Known:
+    """MT-Bench's questions: what the user said in both turns, and the mean score by 10 of either model, (n, 2)."""
+    scores: dict[str, dict[str, list[float]]] = {}
+    texts: dict[str, str] = {}
+    for one in lines("routellm_mtbench", "test"):
+        number = str(one["question_id"])
+        scores.setdefault(number, {}).setdefault(one["model"], []).append(float(one["label"]) / 10)
+        if int(one["turn"]) == 2:
+            talk = one["text"].rpartition("<|The End of Reference Answer|>")[2]
+            texts[number] = "\n\n".join(re.findall(r"### User:\n(.*?)\n\n### Assistant A:", talk, re.DOTALL))
+    order = sorted(texts)
+    quality = np.array([[float(np.mean(scores[one][name])) for name in (WEAK, STRONG)] for one in order])
+    return Known(("text",), tuple({"text": texts[one]} for one in order), quality)
 
 
 def streamed(learnt: Floats, chances: Floats, quality: Floats) -> str:

@@ -29,8 +29,9 @@ from tutelage import settings
 from tutelage.evaluation.candidates import candidate, close, teacher_name
 from tutelage.evaluation.curve.points import point
 from tutelage.evaluation.curve.scores import Apart, scores
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet, example_set
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Mean, Statistic
 from tutelage.evaluation.scoring import statistic
 from tutelage.labels.synthesis import SynthesisOptions, SynthesisReport, build_writer, plan, real_train, synthesize

@@ -28,7 +28,8 @@ import sacrebleu
 from rouge_score import rouge_scorer
 
 from tutelage import settings
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import METRICS, Floats, Statistic
 from tutelage.tasks.text import TextTask
 

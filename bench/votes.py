@@ -26,7 +26,8 @@ from sklearn.naive_bayes import MultinomialNB
 from bench.projects import answer, lines, make_project, write_log
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.confidence import Auroc, calibration_error
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Floats, Mean
 from tutelage.labels.splitting import example_id
 from tutelage.project import Project, newest_artefact

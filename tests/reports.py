@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.latency import from_seconds
 from tutelage.evaluation.marking import marked
 from tutelage.evaluation.metrics import METRICS

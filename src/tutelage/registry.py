@@ -43,6 +43,8 @@ EXTRAS = {
     "sacrebleu": "text",
     "bert_score": "bertscore",
     "profanity_check": "toxicity",
+    "redis": "redis",
+    "opentelemetry": "otel",
 }
 
 

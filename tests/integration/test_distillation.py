@@ -167,6 +167,11 @@ def test_a_student_made_of_its_teacher_is_smaller_and_learns_from_texts_without_
     assert not (artefact(project, "small") / "weights").exists()
 
 
+def test_it_is_trained_in_a_project_whose_path_is_relative(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.folder.parent)
+    assert fit(open_project(Path(project.folder.name)), "small")["fit"]
+
+
 def test_it_is_trained_again_when_its_teacher_is_or_texts_come(project: Project) -> None:
     one = candidate(project, "small")
     kind = one.family.student

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 from tutelage.cli.entry import VERBS, cli
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
 from tutelage.exporting import TARGETS
+from tutelage.gateway import settings
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
@@ -44,6 +46,23 @@ def test_every_family_and_each_of_its_settings_is_documented(family: str) -> Non
 def test_every_key_of_the_task_file_is_documented(model: type) -> None:
     for key in [field.alias or name for name, field in model.model_fields.items()]:  # type: ignore[attr-defined]
         assert f"`{key}`" in TASK_FILE or f"`[[{key}]]`" in TASK_FILE or f"[{key}" in TASK_FILE, key
+
+
+GATEWAY: list[type[BaseModel]] = [
+    settings.GatewaySettings,
+    settings.Server,
+    settings.Upstream,
+    settings.Target,
+    settings.Cache,
+]
+GATEWAY += [settings.SemanticCache, settings.Traces, settings.Operation, settings.Telemetry]
+
+
+@pytest.mark.parametrize("part", GATEWAY)
+def test_every_key_of_the_gateways_settings_is_documented(part: type[BaseModel]) -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+    known = [f"`{key}`" in page or f"`[{key}]`" in page or f".{key}]`" in page for key in part.model_fields]
+    assert [key for key, there in zip(part.model_fields, known, strict=True) if not there] == []
 
 
 def test_every_metric_is_documented() -> None:
@@ -73,9 +92,9 @@ def test_every_provider_is_documented() -> None:
 )
 def test_what_the_page_of_providers_says_to_write_can_be_written(block: str) -> None:
     file = TaskFile.model_validate({"name": "task", "output": "label", "labels": ["a", "b"], **tomllib.loads(block)})
-    for settings in file.candidates.values():
-        assert settings.pop("family") == "prompted"
-        found = validated(PromptedSettings, settings, "the page")
+    for given in file.candidates.values():
+        assert given.pop("family") == "prompted"
+        found = validated(PromptedSettings, given, "the page")
         assert found.provider in PROVIDERS.rows()
 
 

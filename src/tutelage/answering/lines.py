@@ -71,7 +71,10 @@ def answer(id: str | None, prediction: Prediction) -> dict[str, Any]:
             "output_tokens": usage.output_tokens,
             "dollars": usage.dollars,
             "seconds": usage.seconds,
+            **({"cached_input_tokens": usage.cached_input_tokens} if usage.cached_input_tokens else {}),
         },
         "error": prediction.error,
         **({"note": prediction.note} if prediction.note else {}),
+        **({"signals": dict(prediction.signals)} if prediction.signals else {}),
+        **({"parts": dict(prediction.parts)} if prediction.parts else {}),
     }

@@ -1,9 +1,10 @@
-"""tutelage calibrate: from which confidence on a student answers, with a certificate."""
+"""tutelage calibrate: from which confidence on a student answers, or whom a router asks, with a certificate."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,19 @@ import click
 
 from tutelage.cli.evaluate import evaluate_all
 from tutelage.cli.options import emit, json_option, plain, project_options
-from tutelage.errors import CertificateError, UsageError
+from tutelage.errors import CertificateError, TutelageError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
 from tutelage.routing.answered import Goal, reference_set, settled_goal, unlabelled
 from tutelage.routing.cascade import CascadeSettings
-from tutelage.routing.certificate import Certificate, certificate_path, write_certificate
+from tutelage.routing.certificate import Certificate, certificate_path, certified_settings, write_certificate
 from tutelage.routing.certify import Outcome, certify, prepared, unproven
 from tutelage.routing.gating import fitted_gate
 from tutelage.routing.learning import LEARNERS, learned_text, learns
+from tutelage.routing.looks import keep_look, look_of
 from tutelage.routing.losses import LOSSES, Loss, default_loss
-from tutelage.routing.parts import check_parts, everyone
+from tutelage.routing.parts import check_parts, everyone, parts_of
 from tutelage.routing.shown import outcome_text
 from tutelage.types import Split
 
@@ -30,7 +32,7 @@ SPLITS_USED: tuple[Split, ...] = ("dev", "calibration")
 
 
 @click.command("calibrate")
-@click.argument("names", nargs=-1, metavar="[CASCADE ...]")
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
 @click.option(
     "--max-loss",
     "most",
@@ -68,43 +70,75 @@ def command(
     certificates/CASCADE.json, which `tutelage verify` checks and the cascade answers under. Where nothing can be proved no
     certificate is written, and it says how many more examples would do.
 
-    Several cascades are tested jointly, so that taking the best of them is covered. Of a router it learns whom to ask, of a vote
-    how much its members count, of a verified candidate what its answers are worth: from stored answers to dev.
+    Of a router it learns whom to ask, of a vote how much its members count, of a verified candidate what its answers are worth:
+    from stored answers to dev. A router with strategy = "certified" then has its bar proved as a cascade its threshold. All that
+    are proved in one call are tested jointly, so that taking the best of them is covered. Where one fails the others go on.
 
     \b
     Examples:
       tutelage calibrate --max-loss 0.03
       tutelage calibrate cascade --max-loss wrong=0.03 --max-loss metric=0.02 --confidence 0.99
-      tutelage calibrate cascade --max-loss 0.05 --against teacher --by-group
+      tutelage calibrate router --max-loss 0.05 --against teacher --by-group
     """
     chosen = _systems(project, names)
-    learners = [one for one in chosen if one.family_name in LEARNERS]
-    cascades = [one for one in chosen if one.family_name == "cascade"]
-    learned = [learned_text(project, one) for one in learners]
-    goal = Goal(_most(project, most), confidence, against, by_group, [one.name for one in cascades])  # type: ignore[arg-type]
-    outcomes = {one.name: _calibrate(project, one, goal) for one in cascades}
-    texts = [*learned]
-    for name, (outcome, loose) in outcomes.items():
+    certified = [one for one in chosen if certified_settings(one) is not None]
+    goal = Goal(_most(project, most), confidence, against, by_group, [one.name for one in certified])  # type: ignore[arg-type]
+    failed: dict[str, TutelageError] = {}
+    learned, texts = _learn(project, [one for one in chosen if one.family_name in LEARNERS], failed)
+    facts: dict[str, Mapping[str, Any]] = {}
+    for one in certified:
+        if one.name in failed:
+            continue
+        try:
+            outcome, loose = _calibrate(project, one, goal)
+        except TutelageError as error:
+            failed[one.name] = error
+            continue
         made = outcome.certificate or (loose if without else None)
-        path = certificate_path(project, name)
-        if made:
-            write_certificate(path, made)
-        texts.append(outcome_text(name, outcome, made, path if made else None))
-        if wanted := _wanted(project, name, outcome):
-            texts.append(f"  to be labelled, in this order: {wanted}")
-    facts = {name: _facts(project, outcome, loose if without else None) for name, (outcome, loose) in outcomes.items()}
-    emit({"cascades": facts, "learned": [one.name for one in learners]}, as_json, "\n\n".join(texts))
-    for outcome, loose in outcomes.values():
-        if outcome.certificate is None and not (without and loose):
-            offer = " (--unproven takes a threshold without proof.)" if loose and not without else ""
-            raise CertificateError(outcome.problem + offer)
+        texts.append(_written(project, one.name, outcome, made))
+        facts[one.name] = _facts(project, outcome, made)
+        if made is None:
+            offer = " (--unproven takes a threshold without proof.)" if loose else ""
+            failed[one.name] = CertificateError(outcome.problem + offer)
+    facts |= {name: {"certificate": None, "problem": str(error)} for name, error in failed.items() if name not in facts}
+    texts += [f"{name}: {error}" for name, error in failed.items()]
+    emit({"certified": facts, "learned": learned}, as_json, "\n\n".join(texts))
+    if len(failed) > 1:
+        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise CertificateError(f"{len(failed)} of {len(chosen)} failed. {told}")
+    for alone in failed.values():
+        raise alone
+
+
+def _learn(
+    project: Project, learners: Sequence[Candidate], failed: dict[str, TutelageError]
+) -> tuple[list[str], list[str]]:
+    """Who learned, and what is said of it; who could not stands in `failed`."""
+    learned, texts = [], []
+    for one in learners:
+        try:
+            texts.append(learned_text(project, one))
+            learned.append(one.name)
+        except TutelageError as error:
+            failed[one.name] = error
+    return learned, texts
+
+
+def _written(project: Project, name: str, outcome: Outcome, made: Certificate | None) -> str:
+    """Write the certificate where there is one, and what is still to be labelled; what is said of it."""
+    path = certificate_path(project, name)
+    if made:
+        write_certificate(path, made)
+    wanted = _wanted(project, name, outcome)
+    said = outcome_text(name, outcome, made, path if made else None)
+    return f"{said}\n\n  to be labelled, in this order: {wanted}" if wanted else said
 
 
 def _systems(project: Project, names: Sequence[str]) -> list[Candidate]:
     """What there is to calibrate, parts before what is made of them."""
     everything = [candidate(project, name) for name in everyone(project, names or list(project.file.candidates))]
     chosen = [one for one in everything if not names or one.name in names]
-    kept = [one for one in chosen if one.family_name == "cascade" or learns(one)]
+    kept = [one for one in chosen if certified_settings(one) is not None or learns(one)]
     if names and len(kept) < len(chosen):
         other = next(one for one in chosen if one not in kept)
         raise UsageError(
@@ -137,20 +171,20 @@ def _most(project: Project, given: Sequence[str]) -> dict[Loss, float]:
 
 
 def _calibrate(project: Project, one: Candidate, goal: Goal) -> tuple[Outcome, Certificate | None]:
-    """Ask the stages what they have not answered yet, and test. The certificate without proof is made where it is needed."""
-    settings: CascadeSettings = one.settings
+    """Ask the parts what they have not answered yet, and test. The certificate without proof is made where it is needed."""
     check_parts(project, one.name)
-    stages = [candidate(project, stage) for stage in settings.stages]
+    parts = [candidate(project, part) for part in parts_of(project, one.name)]
     goal = settled_goal(project, goal)
     for split in SPLITS_USED:
-        problems = evaluate_all(project, stages, reference_set(project, split, goal.against))
+        problems = evaluate_all(project, parts, reference_set(project, split, goal.against))
         if problems:
             raise CertificateError("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
-    trial = prepared(project, one.name, goal, fitted_gate(project, one.name, settings))
+    number, look = look_of(project, one.name, goal)
+    gate = fitted_gate(project, one.name, one.settings) if isinstance(one.settings, CascadeSettings) else None
+    trial = prepared(project, one.name, replace(goal, look=number), gate)
+    keep_look(project, one.name, look)
     outcome = certify(trial)
-    loose = None
-    if outcome.certificate is None and outcome.point is not None:
-        loose = unproven(trial)
+    loose = unproven(trial) if outcome.certificate is None and outcome.point is not None else None
     return outcome, loose
 
 
@@ -166,8 +200,7 @@ def _wanted(project: Project, name: str, outcome: Outcome) -> Path | None:
     return write_files({path.name: lines.encode()}, path.parent)[path.name]
 
 
-def _facts(project: Project, outcome: Outcome, loose: Certificate | None) -> Mapping[str, Any]:
-    made = outcome.certificate or loose
+def _facts(project: Project, outcome: Outcome, made: Certificate | None) -> Mapping[str, Any]:
     return {
         "certificate": plain(made.json()) if made else None,
         "calibrated": plain(outcome.fitted),

@@ -11,8 +11,8 @@ from tutelage.cli.evaluate import against_option, split_option
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.errors import DataError
 from tutelage.evaluation.comparing import Change, Comparison, compare_runs, find_run
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import example_set
-from tutelage.evaluation.intervals import Estimate
 from tutelage.project import Project
 from tutelage.types import Split
 

@@ -14,7 +14,7 @@ from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import telling
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import candidate
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.judge.agreement import Check, check
 from tutelage.evaluation.judge.comparing import Comparison, Rating, compare, rate, stored_answers
 from tutelage.evaluation.judge.judges import judge_named

@@ -16,6 +16,7 @@ from tutelage.registry import load
 
 if TYPE_CHECKING:
     from tutelage.project import Project
+    from tutelage.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +28,25 @@ out_option = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the files (default: reports/)."
 )
 """Gives the command `out: Path | None`."""
+
+
+gateway_folder_option = click.option(
+    "-C",
+    "--project",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("."),
+    metavar="DIR",
+    help="Folder with task.toml or gateway.toml (default: the current one).",
+)
+"""Gives the command `folder: Path`."""
+
+
+class InOrder(click.Group):
+    """Its verbs in the order in which they are written."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 def project_options(function: Callable[Concatenate[Project, P], R]) -> Callable[P, R]:
@@ -48,6 +68,27 @@ def project_options(function: Callable[Concatenate[Project, P], R]) -> Callable[
         open_project: Callable[[Path, str | None], Project] = load("tutelage.project:open_project")
         project = open_project(options.pop("project_folder"), options.pop("database"))
         return function(project, *args, **options)
+
+    return opened
+
+
+def store_options(function: Callable[Concatenate[Store, P], R]) -> Callable[P, R]:
+    """Options -C, --settings and --database; the command gets the gateway's Store as its first argument."""
+
+    @gateway_folder_option
+    @click.option(
+        "--settings",
+        "file",
+        type=click.Path(path_type=Path),
+        help="The gateway's settings (default: DIR/gateway.toml where there is one).",
+    )
+    @click.option("--database", metavar="URL", help="Database instead of the one that `tutelage serve` takes.")
+    @functools.wraps(function)
+    def opened(*args: Any, **options: Any) -> R:
+        place: Callable[[Path, Path | None, str | None], str | Path] = load("tutelage.gateway.settings:database_of")
+        open_store: Callable[[str | Path], Store] = load("tutelage.store:open_store")
+        store = open_store(place(options.pop("folder"), options.pop("file"), options.pop("database")))
+        return function(store, *args, **options)
 
     return opened
 

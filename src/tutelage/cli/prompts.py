@@ -11,12 +11,12 @@ from dataclasses import asdict
 import click
 
 from tutelage.cli.evaluate import against_option, split_option
-from tutelage.cli.options import emit, json_option, project_options
+from tutelage.cli.options import InOrder, emit, json_option, project_options
 from tutelage.cli.progress import telling
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.candidates import candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import example_set
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.regression import Change, Regression, answer_all, check_different, common, compare
 from tutelage.evaluation.shown import REPRODUCED, Shown, check_shown
 from tutelage.evaluation.versions import Scored, content_of, known_versions, resolve, scored
@@ -26,13 +26,6 @@ from tutelage.types import Split, canonical_json
 
 WIDTH = 90
 """Characters of an input, an answer or a reason that are shown of each example."""
-
-
-class InOrder(click.Group):
-    """Its verbs in the order in which they are written here."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 @click.group("prompts", cls=InOrder)

@@ -14,7 +14,7 @@ from tutelage.evaluation.harness import example_set
 from tutelage.evaluation.reporting import make_report
 from tutelage.evaluation.table import terminal_table
 from tutelage.project import Project
-from tutelage.routing.sections import unproven_cascades, with_sections
+from tutelage.routing.sections import unproven_lines, with_sections
 from tutelage.types import Split
 
 
@@ -41,5 +41,5 @@ def command(project: Project, split: Split, against: str | None, out: Path | Non
     result, answered = make_report(project, chosen, examples)
     result = with_sections(project, result, answered, examples)
     files = write_report(result, answered, out or project.reports)
-    lines = [] if as_json else [terminal_table(result), *unproven_cascades(project)]
+    lines = [] if as_json else [terminal_table(result), *unproven_lines(project)]
     emit(result.json(), as_json, "\n".join([*lines, f"Report: {files['html']}"]))

@@ -23,7 +23,7 @@ from tutelage.evaluation.table import terminal_table
 from tutelage.labels.adding import AddOptions
 from tutelage.labels.teach import TeachOptions
 from tutelage.project import Project
-from tutelage.routing.sections import unproven_cascades, with_sections
+from tutelage.routing.sections import unproven_lines, with_sections
 from tutelage.types import Split
 
 
@@ -61,7 +61,7 @@ def command(project: Project, split: Split, against: str | None, budget: float |
         _say(f"{name} was left out: {problem}")
     result = with_sections(project, result, answered, examples)
     files = write_report(result, answered, project.reports)
-    lines = [] if as_json else [terminal_table(result), *unproven_cascades(project)]
+    lines = [] if as_json else [terminal_table(result), *unproven_lines(project)]
     emit(result.json(), as_json, "\n".join([*lines, f"Report: {files['html']}"]))
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from tutelage.errors import TutelageError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.exact import exact_match
 from tutelage.evaluation.harness import ExampleSet
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Mean, Statistic
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project

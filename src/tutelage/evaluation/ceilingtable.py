@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from tutelage.evaluation.ceiling import CELLS, Ceiling, Quarters
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 
 TITLE = "The teacher's ceiling"
 HEADS = ("student", "", "teacher right", "teacher wrong", "student's score", "agreement")

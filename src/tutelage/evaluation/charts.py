@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.placing import PLACES, Domain, domain, is_logarithmic, places, powers
 from tutelage.evaluation.results import Report, Row
 

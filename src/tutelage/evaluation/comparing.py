@@ -10,8 +10,9 @@ from typing import Any
 
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import FAMILIES, Candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project
 from tutelage.registry import Family

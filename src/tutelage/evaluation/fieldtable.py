@@ -10,8 +10,8 @@ from html import escape
 from rich import box
 from rich.table import Table
 
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.fields import FieldScore
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Row
 
 TITLE = "Field by field"

@@ -13,8 +13,9 @@ from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.costs import cost_of
 from tutelage.evaluation.curve.points import Point, plan, point
 from tutelage.evaluation.curve.scores import Apart, Scores, scores
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.scoring import statistic
 from tutelage.labels.synthesis.running import VERB, agreement

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, bootstrap
 
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats, Mean, Statistic
+from tutelage.registry import load
 
+BETA, BOOTSTRAP = "scipy.stats:beta", "scipy.stats:bootstrap"
+"""Loaded when an interval is computed: the library takes 50 MB and a second, and a server computes none."""
 RESAMPLES = 2000
 BCA_LIMIT = 3000
 """Above this many examples the percentile interval is used: the BCa correction is negligible there and costs n squared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def estimate(statistic: Statistic, n: int, *, seed: int = 0, confidence: float = 0.95) -> Estimate:
@@ -69,11 +62,17 @@ def independent(ours: Estimate, theirs: Estimate) -> Estimate:
     return Estimate(value, value - down, value + up)
 
 
+def proportion(total: float, n: int, confidence: float = 0.95) -> Estimate:
+    """The mean of n numbers in [0, 1] that sum to `total`, with Clopper and Pearson's interval: exact for numbers that are 0
+    or 1, wider than needed otherwise."""
+    return Estimate(total / n, *_binomial(total / n, n, confidence))
+
+
 def _binomial(value: float, n: int, confidence: float) -> tuple[float, float]:
     """Clopper and Pearson's interval for `value` x n successes out of n; the count need not be whole."""
     right, tail = value * n, (1 - confidence) / 2
-    low = 0.0 if value <= 0 else float(beta.ppf(tail, right, n - right + 1))
-    high = 1.0 if value >= 1 else float(beta.ppf(1 - tail, right + 1, n - right))
+    low = 0.0 if value <= 0 else float(load(BETA).ppf(tail, right, n - right + 1))
+    high = 1.0 if value >= 1 else float(load(BETA).ppf(1 - tail, right + 1, n - right))
     return low, high
 
 
@@ -85,7 +84,7 @@ def _interval(statistic: Statistic, n: int, seed: int, confidence: float) -> tup
     for method in ("BCa", "percentile") if n <= BCA_LIMIT else ("percentile",):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # scipy warns where BCa is undefined; the percentile interval follows
-            result = bootstrap(
+            result = load(BOOTSTRAP)(
                 (np.arange(n),),
                 along,
                 n_resamples=RESAMPLES,

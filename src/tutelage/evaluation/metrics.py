@@ -105,6 +105,9 @@ METRICS = Table(
     },
 )
 
+TWO_VALUED = frozenset({"accuracy", "exact_match", "within_limits"})
+"""Metrics whose score of an example is 0 or 1 by definition: an answer is right or it is not."""
+
 
 def accuracy(task: Task, gold: Sequence[Value], predicted: Answers) -> Mean:
     """Share of answers equal to the gold label."""

@@ -11,10 +11,11 @@ import numpy as np
 
 from tutelage.errors import DataError, TutelageError, UsageError
 from tutelage.evaluation.asking import Progress
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.exact import exact_match
 from tutelage.evaluation.fields import field_matches
 from tutelage.evaluation.harness import ExampleSet, evaluate
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Answers, Floats, Mean, Statistic
 from tutelage.evaluation.scoring import statistic
 from tutelage.evaluation.versions import Side

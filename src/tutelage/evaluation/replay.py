@@ -1,7 +1,7 @@
 """Family `replay`: the recorded answers of a model, with the seconds and dollars they took when they were recorded.
 
-The file is what `tutelage predict` writes: one JSON object a line with "id", "value", "confidence", "source", "usage" and
-"error", optionally gzip'd.
+The file is what `tutelage predict` writes: one JSON object a line with "id", "value", "confidence", "source", "usage",
+"error" and, where there are any, "note", "signals" and "parts"; optionally gzip'd.
 """
 
 from __future__ import annotations
@@ -77,12 +77,19 @@ def _read_line(line: str, task: Task, where: str) -> tuple[str, Prediction]:
             entry.get("source") or "",
             entry.get("error") if value is None else None,
             entry.get("note"),
+            _shares(entry.get("signals")),
+            _shares(entry.get("parts")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, AnswerError) as error:
         raise DataError(
             f"{where}: not a recorded answer ({error}). Expected the lines that tutelage predict writes."
         ) from None
     return key, prediction
+
+
+def _shares(given: Mapping[str, Any] | None) -> dict[str, float]:
+    """Confidences by name. Raises ValueError, TypeError or AttributeError for what is something else."""
+    return {str(name): float(share) for name, share in (given or {}).items()}
 
 
 def build_replay(name: str, settings: ReplaySettings, project: Project) -> Replay:

@@ -8,8 +8,8 @@ from typing import Any
 
 from tutelage.evaluation.ceiling import Ceiling
 from tutelage.evaluation.confidence import Trust
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.fields import FieldScore
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.latency import Latency
 from tutelage.evaluation.marking import Mark
 from tutelage.registry import Role

@@ -15,9 +15,10 @@ import numpy as np
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.asking import Progress, ask
 from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.exact import exact_match
 from tutelage.evaluation.harness import evaluate, example_set
-from tutelage.evaluation.intervals import Estimate, estimate, independent
+from tutelage.evaluation.intervals import estimate, independent
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project

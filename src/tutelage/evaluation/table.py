@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tutelage.evaluation import ceilingtable, fieldtable
 from tutelage.evaluation.ceiling import Ceiling
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.latency import readable
 from tutelage.evaluation.results import Report, Row, broken_limits
 from tutelage.evaluation.trusted import NOTES, TITLE, trust_table

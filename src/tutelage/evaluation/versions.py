@@ -9,8 +9,9 @@ from typing import Any
 
 from tutelage.errors import DataError, TutelageError, UsageError
 from tutelage.evaluation.candidates import Candidate, candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project
 from tutelage.prompting.versions import Version

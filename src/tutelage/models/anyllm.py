@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from tutelage import settings as environment
 from tutelage.errors import ModelError, UnknownName, UsageError
 from tutelage.models.binding import BOUNDS, Binding, bound
-from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, Reply
+from tutelage.models.chat import Limits, Message, ModelSettings, Params, PerLoop, RateLimited, Reply
 from tutelage.models.failures import OPTIONAL, line
-from tutelage.models.openai import TIMEOUT, is_loopback
+from tutelage.models.loopback import is_loopback
+from tutelage.models.openai import TIMEOUT
 from tutelage.models.prices import cost, estimated_prompt_tokens
 from tutelage.models.replies import Reader, asked, malformed, usage_of, warn_once
 
@@ -96,6 +97,25 @@ class AnyChat:
         )
         sampled = dataclasses.replace(params, logprobs=params.logprobs and "logprobs" not in self._refused)
         return self._reader.reply(completion, sampled, binding, usage)
+
+    async def forward(self, body: Mapping[str, Any], *, embed: bool = False) -> Any:
+        """The vendor's answer to a request in OpenAI's form, parameters as they are: a completion, or the async iterator of
+        its chunks where `body` says stream, or with `embed` embeddings. Raises ModelError."""
+        given = {key: value for key, value in body.items() if key != "model"}
+        client = self._client.get()
+        try:
+            if embed:
+                return await client.aembedding(self._model, given.pop("input"), **given)
+            return await client.acompletion(self._model, **given)
+        except (any_llm.AnyLLMError, ValidationError, NotImplementedError, TypeError) as error:
+            raise self.explained(error) from error
+
+    def explained(self, error: Exception) -> ModelError:
+        """What went wrong, in one line without the key."""
+        said = self._said(error)
+        if isinstance(error, any_llm.AnyLLMError):
+            return self._explained(error, said)
+        return ModelError(f"{self.endpoint} cannot be asked in this form ({said}). Leave the parameter out.")
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         return estimated_prompt_tokens(messages)
@@ -177,7 +197,7 @@ class AnyChat:
                 return ModelError(f"The account at {at} has no credit left ({said}).", fatal=True)
             case any_llm.RateLimitError():
                 text = f"{at} limits the rate ({said}; {self._asked}). Lower concurrency, set [limits], or wait."
-                return _Again(text, error.retry_after)
+                return RateLimited(text, error.retry_after)
             case any_llm.ContentFilterError():
                 return ModelError(f"The model {self.name!r} refused: the content filter stopped the prompt ({said})")
             case any_llm.ContextLengthExceededError():
@@ -199,14 +219,6 @@ class AnyChat:
             case any_llm.ProviderError():
                 return ModelError(f"{at} answered {status} for model {self.name!r}: {said}", retryable=True)
         return ModelError(f"{at} refused the call for model {self.name!r}: {said}")
-
-
-class _Again(ModelError):
-    """A rate limit, with the pause that the vendor asks for."""
-
-    def __init__(self, message: str, retry_after: str | None) -> None:
-        super().__init__(message, retryable=True)
-        self.retry_after = retry_after
 
 
 def build_anyllm(settings: ModelSettings) -> AnyChat:

@@ -81,6 +81,14 @@ class NoAnswer(ModelError):
         self.usage = usage
 
 
+class RateLimited(ModelError):
+    """The endpoint limits the rate; `retry_after` is the pause that it asks for, as it says it."""
+
+    def __init__(self, message: str, retry_after: str | None) -> None:
+        super().__init__(message, retryable=True)
+        self.retry_after = retry_after
+
+
 @dataclass(frozen=True)
 class Limits:
     """How many calls at a time are worth making, and how long a prompt may be to be worth sending.

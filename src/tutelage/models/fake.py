@@ -30,21 +30,23 @@ from starlette.types import Receive, Scope, Send
 from tutelage.errors import UsageError
 from tutelage.models.fake_answers import completion, error_body, filtered, reasoned, refusal
 from tutelage.models.fake_batches import BatchScript, FakeBatches
+from tutelage.models.fake_streams import Stream, embeddings, responded, text_of
 from tutelage.types import digest
 
 Fault: TypeAlias = Literal[
-    "429", "500", "timeout", "cut", "malformed", "slow", "html", "refusal", "filtered", "reasoned"
+    "429", "500", "timeout", "cut", "malformed", "slow", "html", "refusal", "filtered", "reasoned", "endless"
 ]
 """429 with `Retry-After`, 500, no answer at all, a body cut in the middle, a body that is no JSON, an answer that comes
 `slow` seconds late (it does come), a page of HTML with status 200; the model declines, a content filter stops it, it
-comes to `max_tokens` before its answer begins."""
+comes to `max_tokens` before its answer begins; a stream that never ends (without a stream it is as "timeout")."""
 
 HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Script:
-    """How the server behaves. `answer` is a text or a function of the last user message; times are in seconds.
+    """How the server behaves. `answer` is a text or a function of the last user message; times are in seconds: `delay`
+    before an answer, `gap` between the chunks of a stream.
 
     The n-th request gets the n-th of `faults` (None: no fault); after them, each request gets fault f with probability
     `rates[f]`, decided by `seed`, the message and how often it was asked, so not by the order of arrival. `models` are
@@ -55,6 +57,7 @@ class Script:
 
     answer: str | Callable[[str], str] = "ok"
     delay: float = 0.0
+    gap: float = 0.0
     faults: Sequence[Fault | None] = ()
     rates: Mapping[Fault, float] = field(default_factory=dict)
     seed: int = 0
@@ -92,6 +95,8 @@ class FakeOpenAI:
         self.batches = FakeBatches(self.script.batches, self._batched, self._refused_key)
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+            Route("/v1/responses", self._responses, methods=["POST"]),
             Route("/v1/models", self._models, methods=["GET"]),
             *self.batches.routes,
         ]
@@ -144,16 +149,33 @@ class FakeOpenAI:
         return JSONResponse({"object": "list", "data": models})
 
     async def _chat(self, request: Request) -> Response:
-        body = await request.json()
-        self.bodies.append(body)
+        body = await self._read(request)
         if refused := self._refused_key(request) or self._refused(body):
             return refused
-        text = next(message["content"] for message in reversed(body["messages"]) if message["role"] == "user")
+        text = _last_text(body)
         key = digest(text)
         fault = self._fault(key)
         response = await self._response(request, body, text, fault)
+        if isinstance(response, Stream):
+            stream = response
+            return _Told(stream, lambda: self._tell(Asked(key, fault, stream.sent, time.time())))
         answered = fault in (None, "slow") and not await request.is_disconnected()
         return _Told(response, lambda: self._tell(Asked(key, fault, answered, time.time())))
+
+    async def _embeddings(self, request: Request) -> Response:
+        body = await self._read(request)
+        return self._refused_key(request) or self._refused(body) or embeddings(body)
+
+    async def _responses(self, request: Request) -> Response:
+        body = await self._read(request)
+        answer = self.script.answer
+        said = answer if isinstance(answer, str) else answer(str(body["input"]))
+        return self._refused_key(request) or self._refused(body) or responded(body, said)
+
+    async def _read(self, request: Request) -> dict[str, Any]:
+        body: dict[str, Any] = await request.json()
+        self.bodies.append(body)
+        return body
 
     def _refused_key(self, request: Request) -> Response | None:
         key = self.script.key
@@ -172,7 +194,7 @@ class FakeOpenAI:
 
     def _batched(self, body: Mapping[str, Any]) -> Response:
         """The answer to a request in a batch, which meets no faults but those of batches."""
-        text = next(message["content"] for message in reversed(body["messages"]) if message["role"] == "user")
+        text = _last_text(body)
         return self._refused(body) or JSONResponse(self._completion(body, text, None))
 
     def _fault(self, key: str) -> Fault | None:
@@ -195,7 +217,7 @@ class FakeOpenAI:
                 return error_body(429, "Rate limit reached.", code="rate_limit_exceeded", headers=headers)
             case "500":
                 return error_body(500, "The server had an error.", code="server_error")
-            case "timeout":
+            case "timeout" | "endless" if fault == "timeout" or not body.get("stream"):
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
                 return PlainTextResponse("")
@@ -204,6 +226,8 @@ class FakeOpenAI:
             case "slow":
                 await asyncio.sleep(script.slow)
         await asyncio.sleep(script.delay)
+        if body.get("stream"):
+            return Stream(self._completion(body, text, fault), body, fault if fault != "slow" else None, script.gap)
         whole = JSONResponse(self._completion(body, text, fault))
         if fault == "malformed":
             return Response(bytes(whole.body)[:-20], media_type="application/json")
@@ -231,6 +255,10 @@ class FakeOpenAI:
         if self.script.log:
             with self.script.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(asked)) + "\n")
+
+
+def _last_text(body: Mapping[str, Any]) -> str:
+    return next(text_of(message["content"]) for message in reversed(body["messages"]) if message["role"] == "user")
 
 
 class _Told(Response):
@@ -261,11 +289,14 @@ class _Cut(Response):
 @click.command()
 @click.option("--port", default=0, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--delay", default=0.0, help="Seconds before each answer.")
+@click.option("--gap", default=0.0, help="Seconds between the chunks of a stream.")
 @click.option("--answer", default="ok", help="The text of every answer.")
 @click.option("--fault", "faults", multiple=True, metavar="KIND=RATE", help=f"Kinds: {', '.join(get_args(Fault))}.")
 @click.option("--seed", default=0, help="Decides which requests meet a fault.")
 @click.option("--log", type=click.Path(path_type=Path), help="JSON lines: what was asked and answered.")
-def main(port: int, delay: float, answer: str, faults: tuple[str, ...], seed: int, log: Path | None) -> None:
+def main(
+    port: int, delay: float, gap: float, answer: str, faults: tuple[str, ...], seed: int, log: Path | None
+) -> None:
     """Serve scripted answers at http://127.0.0.1:PORT/v1 until interrupted; the first line printed is the address."""
     rates: dict[Fault, float] = {}
     for fault in faults:
@@ -274,7 +305,7 @@ def main(port: int, delay: float, answer: str, faults: tuple[str, ...], seed: in
         if kind not in known:
             raise click.BadParameter(f"{kind!r} is not a fault. Known: {', '.join(known)}.")
         rates[known[kind]] = float(rate or 1)
-    server = FakeOpenAI(Script(answer=answer, delay=delay, rates=rates, seed=seed, log=log), port)
+    server = FakeOpenAI(Script(answer=answer, delay=delay, gap=gap, rates=rates, seed=seed, log=log), port)
     try:
         listener = server.bind()
     except UsageError as error:

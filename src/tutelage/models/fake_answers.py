@@ -67,7 +67,7 @@ def reasoned(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(body: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], written: int) -> dict[str, Any]:
-    read = sum(estimated_tokens(message["content"]) for message in body["messages"])
+    read = sum(estimated_tokens(str(message.get("content") or "")) for message in body["messages"])
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion
@@ -18,6 +16,7 @@ from tutelage.errors import ModelError, UsageError
 from tutelage.models.binding import Binding, bound, without_bounds
 from tutelage.models.chat import Dialect, Limits, Message, ModelSettings, Params, PerLoop, Reply
 from tutelage.models.failures import Endpoint, line, refused_parameter, said
+from tutelage.models.loopback import is_loopback
 from tutelage.models.prices import cost, estimated_prompt_tokens
 from tutelage.models.replies import Reader, asked, malformed, sent, usage_of, warn_once
 from tutelage.types import Usage
@@ -181,15 +180,6 @@ class OpenAIChat:
 def build_openai(settings: ModelSettings) -> OpenAIChat:
     """The row of the table of providers."""
     return OpenAIChat(settings)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` names this very machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 _KEPT = frozenset({"max_tokens", "response_format"})

@@ -73,10 +73,19 @@ def cost(price: Price | None, usage: Usage) -> float | None:
     """Dollars for `usage`, cached input tokens at their own price where it has one; None where no price is known."""
     if price is None:
         return None
-    cached = min(usage.cached_input_tokens, usage.input_tokens)
+    return _millionths(price, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) / 1_000_000
+
+
+def nanodollars(price: Price | None, read: int, written: int, cached: int = 0) -> int | None:
+    """As `cost`, of tokens read (`cached` of them from a cache) and written, as a whole number, so that sums are exact."""
+    return None if price is None else round(1000 * _millionths(price, read, written, cached))
+
+
+def _millionths(price: Price, read: int, written: int, cached: int) -> float:
+    """Of a dollar."""
+    cached = min(cached, read)
     cached_price = price.input if price.cached_input is None else price.cached_input
-    fresh = usage.input_tokens - cached
-    return (fresh * price.input + cached * cached_price + usage.output_tokens * price.output) / 1_000_000
+    return (read - cached) * price.input + cached * cached_price + written * price.output
 
 
 def batch_price(price: Price | None) -> Price | None:

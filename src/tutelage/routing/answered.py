@@ -1,4 +1,4 @@
-"""What the stages of a cascade answered to the examples of a split, how much each answer loses, and how sure each stage was."""
+"""What the stages of a cascade (a router's candidates) answered to a split, how much each answer loses, and how sure each was."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.errors import CertificateError, DataError
-from tutelage.evaluation.candidates import Candidate
+from tutelage.evaluation.candidates import Candidate, candidate
 from tutelage.evaluation.harness import ExampleSet, answers, every_example, example_set
 from tutelage.evaluation.metrics import Floats
 from tutelage.evaluation.parts import priced
 from tutelage.project import LEARNED_FROM, Project, newest_artefact
-from tutelage.routing.cascade import CascadeSettings, Gate
+from tutelage.routing.cascade import Gate
+from tutelage.routing.certificate import certified_settings
 from tutelage.routing.confidence import Fitted, fit_confidence
 from tutelage.routing.losses import Loss, excess, losses_of
 from tutelage.routing.parts import everyone
 from tutelage.store import Origin
 from tutelage.types import Example, Prediction, Split, Value
+
+FIRST = 0.8
+"""What each look takes of the level that is left (`routing.looks`)."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,8 @@ class Goal:
     """What is to be proved: each loss in `most` has a mean of at most that, jointly, with `confidence`.
 
     `against` whose labels are right (None: gold where calibration has any, else the teacher's); `by_group` the same of each
-    group of examples by itself; `tried` all cascades of which the best will be taken: each is tested at its share of the
-    level, so that the choice is covered.
+    group of examples by itself; `tried` all candidates of which the best will be taken: each is tested at its share of the
+    level, so that the choice is covered; `look` the how-manieth look this is (0: the only one there will ever be).
     """
 
     most: Mapping[Loss, float]
@@ -37,10 +41,12 @@ class Goal:
     against: Origin | None = None
     by_group: bool = False
     tried: Sequence[str] = ()
+    look: int = 0
 
     @property
     def level(self) -> float:
-        return round(1 - self.confidence, 12) / max(1, len(self.tried))
+        spent = FIRST * (1 - FIRST) ** (self.look - 1) if self.look else 1.0
+        return round((1 - self.confidence) * spent / max(1, len(self.tried)), 12)
 
 
 @dataclass(frozen=True)
@@ -118,31 +124,42 @@ def settled_goal(project: Project, goal: Goal) -> Goal:
 
 def check_unseen(project: Project, stages: Sequence[str]) -> None:
     """Raises CertificateError where a stage, or who it is made of, learned from a calibration example or was chosen on one."""
-    ids = {one.id for one in project.store.examples.read("calibration")}
     for name in everyone(project, stages):
+        if certified_settings(candidate(project, name)) is not None:
+            raise CertificateError(
+                f"{name!r} answers from a threshold that was chosen on calibration examples: nothing that asks it can be proved "
+                "on them. Name the candidates that it is made of instead."
+            )
+    check_unlearned(project, stages)
+
+
+def check_unlearned(project: Project, names: Sequence[str]) -> None:
+    """Raises CertificateError where one of `names`, or who it is made of, learned from a calibration example."""
+    ids = {one.id for one in project.store.examples.read("calibration")}
+    for name in everyone(project, names):
         folder = newest_artefact(project, name)
+        verb = "calibrate" if candidate(project, name).family.role == "system" else "train"
         if folder is None:
             continue
         known = folder / LEARNED_FROM
         if not known.is_file():
             raise CertificateError(
-                f"{name!r} does not say which examples it learned from ({known.name} is missing). Train it again."
+                f"{name!r} does not say which examples it learned from ({known.name} is missing). "
+                f"Make it again: tutelage {verb} {name}"
             )
         if seen := ids & set(known.read_text(encoding="utf-8").split()):
             raise CertificateError(
                 f"{name!r} learned from {len(seen)} of the {len(ids)} calibration examples, for instance {min(seen)}: "
-                f"nothing can be proved on them. Train it again: tutelage train {name}"
+                f"nothing can be proved on them. Make it again: tutelage {verb} {name}"
             )
 
 
-def calibrated(
-    project: Project, stages: Sequence[Candidate], dev: Answers, settings: CascadeSettings
-) -> dict[str, Fitted]:
+def calibrated(project: Project, stages: Sequence[Candidate], dev: Answers, *, abstain: bool) -> dict[str, Fitted]:
     """The confidence of each stage but the last (of the last too where it may abstain), fitted on dev."""
     found: dict[str, Fitted] = {}
     for number, stage in enumerate(stages):
         last = number == len(stages) - 1
-        if last and not settings.abstain:
+        if last and not abstain:
             continue
         if not dev.right[number].any():
             raise CertificateError(

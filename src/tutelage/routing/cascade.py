@@ -10,7 +10,6 @@ probabilities of being right, so that they compare. Without a certificate a casc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Protocol
@@ -25,8 +24,9 @@ from tutelage.registry import Family, load
 from tutelage.routing.certificate import (
     PROVED,
     Certificate,
+    certificate_facts,
     certificate_path,
-    check_stages,
+    check_certified,
     folder_hash,
     read_certificate,
 )
@@ -49,6 +49,10 @@ class CascadeSettings:
     novelty: Annotated[float, Field(gt=0, lt=1)] | None = None
     abstain: bool = False
     escalate: Literal["answer", "fields"] = "answer"
+
+    def under_certificate(self) -> dict[str, Any]:
+        """A certificate holds for all of them."""
+        return asdict(self)
 
 
 class Gate(Protocol):
@@ -166,22 +170,6 @@ def certified(project: Project, name: str, settings: CascadeSettings, certificat
     return Cascade(name, stages, rule, project.task.input_text)
 
 
-def check_certified(project: Project, certificate: Certificate) -> None:
-    """Raises CertificateError where the cascade's settings or stages are no longer the certified ones."""
-    name = certificate.candidate
-    settings = candidate(project, name).settings
-    if not isinstance(settings, CascadeSettings):
-        raise CertificateError(f"The certificate is of the cascade {name!r}, which in task.toml is none.")
-    was = {**certificate.settings, "stages": [stage.name for stage in certificate.stages]}
-    for setting, value in asdict(settings).items():
-        if was.get(setting) != value:
-            raise CertificateError(
-                f"The certificate of {name!r} is of {setting} = {json.dumps(was.get(setting))}, task.toml says "
-                f"{json.dumps(value)}. Certify what is there now: tutelage calibrate {name}"
-            )
-    check_stages(project, certificate)
-
-
 def gate_of(project: Project, facts: Mapping[str, Any] | None) -> tuple[Gate | None, float]:
     """The novelty gate that a certificate names, and its rate. Raises CertificateError when its file has changed."""
     if facts is None:
@@ -197,18 +185,10 @@ def gate_of(project: Project, facts: Mapping[str, Any] | None) -> tuple[Gate | N
 
 def _fingerprint(name: str, settings: CascadeSettings, project: Project) -> object:
     check_parts(project, name)
-    path = certificate_path(project, name)
-    certificate: Mapping[str, Any] | str | None = None
-    try:
-        if path.is_file():  # when it was made decides no answer
-            kept = read_certificate(path).json()
-            certificate = {key: value for key, value in kept.items() if key not in ("created", "versions")}
-    except CertificateError as error:  # what cannot be read answers nothing, and others are still compared
-        certificate = str(error)
     return [
         [candidate(project, stage).fingerprint(project) for stage in settings.stages],
         asdict(settings),
-        certificate,
+        certificate_facts(project, name),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What was proved of a cascade, and how to check it again: a small JSON file that a person can read.
+"""What was proved of a cascade or a router, and how to check it again: a small JSON file that a person can read.
 
 A certificate says: inputs as those of the calibration examples, answered by these models with these thresholds, have a mean loss
 of at most `max_loss`, unless something happened in the drawing of the calibration examples that has a probability of at most
@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tutelage.errors import CertificateError
-from tutelage.evaluation.candidates import candidate
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.candidates import Candidate, candidate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.project import Project, newest_artefact
-from tutelage.routing.parts import everyone
+from tutelage.routing.parts import everyone, parts_of
 from tutelage.types import digest
 
 FOLDER = "certificates"
@@ -35,8 +35,9 @@ UNPROVEN = "unproven"
 
 @dataclass(frozen=True)
 class StageFacts:
-    """A stage as it was certified: the candidate's name, its fingerprint, its artefact's run and the SHA-256 of its files
-    ("" where it has none), and how its confidence is read (None for the last stage, which answers what is left)."""
+    """A stage, or one of a router's candidates, as it was certified: its name, its fingerprint, its artefact's run and the
+    SHA-256 of its files ("" where it has none), and how its confidence is read (None for the last stage, which answers what is
+    left, and for all that a router asks)."""
 
     name: str
     fingerprint: str
@@ -59,13 +60,15 @@ class LossFacts:
 
 @dataclass(frozen=True)
 class Certificate:
-    """See the module's text. `threshold` is of calibrated confidence: a stage answers at or above it, and None answers never.
+    """See the module's text. `threshold` is a cascade's of calibrated confidence (a stage answers at or above it, and None
+    answers never) or a router's bar (the cheapest is asked whose chance is at least that).
 
     `status` is "proved", or "unproven" for a threshold that was taken without proof. `bound` names the test, `level` is what each
-    certificate of the same choice may err (1 - confidence over the number of candidates tried). `settings` are the cascade's in
-    task.toml. `escalated` is the share of
-    calibration examples that the last stage answers, `reference` whose labels are right, with counts. `assumes` says under
-    which of the two it holds: inputs as a whole as in calibration ("exchangeable"), or each group by itself ("groups").
+    certificate of the same choice may err: 1 - confidence over the number of candidates tried, at the `look` for the how-manieth
+    time (`routing.looks`; 0: not counted). `settings` are the candidate's in task.toml, `learned` the artefact of what it learned
+    itself. `escalated` is the share of calibration examples that the last stage answers, `reference` whose labels are right, with
+    counts. `assumes` says under which of the two it holds: inputs as a whole as in calibration ("exchangeable"), or each group by
+    itself ("groups").
     """
 
     task: str
@@ -93,6 +96,9 @@ class Certificate:
     """Threshold, share answered before the last stage and mean loss, on the calibration examples; for a chart, not a proof."""
     gate: Mapping[str, Any] | None = None
     tried: Sequence[str] = ()
+    family: str = "cascade"
+    learned: Mapping[str, str] | None = None
+    look: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     version: int = VERSION
@@ -166,14 +172,61 @@ def folder_hash(folder: Path) -> str:
     return total.hexdigest()
 
 
-def check_stages(project: Project, certificate: Certificate) -> None:
-    """Raises CertificateError naming the first stage, and which of its hashes is no longer the certified one."""
+def certified_settings(one: Candidate) -> dict[str, Any] | None:
+    """What a certificate of this candidate holds for, of its settings; None where it answers without a certificate."""
+    facts = getattr(one.settings, "under_certificate", None)
+    return None if facts is None or (found := facts()) is None else dict(found)
+
+
+def learned_facts(folder: Path) -> dict[str, str]:
+    """What a certificate says of an artefact."""
+    return {"artefact": folder.name, "artefact_sha256": folder_hash(folder)}
+
+
+def certificate_facts(project: Project, name: str) -> Mapping[str, Any] | str | None:
+    """What of the certificate of `name` decides its answers, for its fingerprint; None where there is none."""
+    path = certificate_path(project, name)
+    try:
+        if not path.is_file():
+            return None
+        kept = read_certificate(path).json()
+    except CertificateError as error:  # what cannot be read answers nothing, and others are still compared
+        return str(error)
+    return {key: value for key, value in kept.items() if key not in ("created", "versions")}
+
+
+def check_certified(project: Project, certificate: Certificate) -> None:
+    """Raises CertificateError where the candidate's settings, its parts or what it learned are no longer the certified ones."""
+    name = certificate.candidate
+    one = candidate(project, name)
+    settings = certified_settings(one)
+    if settings is None or one.family_name != certificate.family:
+        raise CertificateError(
+            f"{name!r} was certified as a {certificate.family}, and as task.toml describes it now that says nothing of it."
+        )
+    was = dict(certificate.settings)
+    for setting, value in settings.items():
+        if json.dumps(was.get(setting)) != json.dumps(value):
+            raise CertificateError(
+                f"The certificate of {name!r} is of {setting} = {json.dumps(was.get(setting))}, task.toml says "
+                f"{json.dumps(value)}. Certify what is there now: tutelage calibrate {name}"
+            )
+    if [stage.name for stage in certificate.stages] != parts_of(project, name):
+        raise CertificateError(f"The certificate of {name!r} names other candidates than task.toml. Calibrate again.")
     for stage in certificate.stages:
-        now = stage_facts(project, stage.name, stage.confidence)
-        for what in ("artefact", "artefact_sha256", "fingerprint"):
-            if getattr(now, what) != getattr(stage, what):
-                raise CertificateError(
-                    f"The certificate of {certificate.candidate!r} is not of this {stage.name!r}: its {what} was "
-                    f"{getattr(stage, what)[:16] or 'none'} and is {getattr(now, what)[:16] or 'none'}. "
-                    f"Certify what is there now: tutelage calibrate {certificate.candidate}"
-                )
+        _same(certificate, stage.name, asdict(stage), asdict(stage_facts(project, stage.name, stage.confidence)))
+    if certificate.learned is not None:
+        folder = newest_artefact(project, name)
+        _same(certificate, name, certificate.learned, {} if folder is None else learned_facts(folder))
+
+
+def _same(certificate: Certificate, name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises CertificateError naming the first hash that is no longer the certified one."""
+    for what in ("artefact", "artefact_sha256", "fingerprint"):
+        then, found = was.get(what, ""), now.get(what, "")
+        if then != found:
+            raise CertificateError(
+                f"The certificate of {certificate.candidate!r} is not of this {name!r}: its {what} was "
+                f"{then[:16] or 'none'} and is {found[:16] or 'none'}. "
+                f"Certify what is there now: tutelage calibrate {certificate.candidate}"
+            )

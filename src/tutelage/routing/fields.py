@@ -32,6 +32,10 @@ Asker = Callable[[tuple[str, ...]], Predictor]
 """The predictor that answers these fields of a record."""
 
 
+Wrap = Callable[[str, Predictor], Predictor]
+"""What becomes of a part, by its name."""
+
+
 class FieldCascade:
     """A student, and a last stage that is asked for the fields that the student is not sure of."""
 
@@ -42,11 +46,19 @@ class FieldCascade:
     def name(self) -> str:
         return self._name
 
-    def through(self, wrap: Callable[[str, Predictor], Predictor]) -> FieldCascade:
+    def through(self, wrap: Wrap) -> FieldCascade:
         """The parts wrapped; the last stage is then asked whole questions, whose answers `wrap` may know: what they cost is
         an upper bound."""
         student, last = (replace(one, predictor=wrap(one.predictor.name, one.predictor)) for one in self.stages)
         return FieldCascade(self._name, (student, last), self.rule, self._task, lambda fields: last.predictor)
+
+    def watched(self, wrap: Wrap, around: Wrap) -> FieldCascade:
+        """The parts wrapped once, and `around` put around each question about some fields, which is asked as before."""
+        student, last = (replace(one, predictor=wrap(one.predictor.name, one.predictor)) for one in self.stages)
+        ask, name = self._ask, last.predictor.name
+        return FieldCascade(
+            self._name, (student, last), self.rule, self._task, lambda fields: around(name, ask(fields))
+        )
 
     async def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         """Answers, in order. `source` names who answered, "student + last" where both did. Raises as the stages do."""

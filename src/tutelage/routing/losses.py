@@ -14,9 +14,10 @@ import numpy as np
 
 from tutelage.errors import UsageError
 from tutelage.evaluation.exact import exact_match
-from tutelage.evaluation.metrics import Answers, Floats, Mean
+from tutelage.evaluation.metrics import TWO_VALUED, Answers, Floats, Mean
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project
+from tutelage.tasks import Task
 from tutelage.types import Split, Value
 
 Loss: TypeAlias = Literal["wrong", "metric", "excess"]
@@ -37,6 +38,11 @@ def losses_of(project: Project, loss: Loss, split: Split, gold: Sequence[Value],
             f"Take the loss 'wrong', or another metric in task.toml: {', '.join(project.task.metrics)}."
         )
     return np.asarray(1.0 - found.scores)
+
+
+def two_valued(task: Task, loss: Loss) -> bool:
+    """Whether the loss is 0 or 1 by what it is, whatever the answers: the exact test is then the sharpest."""
+    return loss == "wrong" or (loss == "metric" and task.metric in TWO_VALUED)
 
 
 def excess(loss: Floats, of_last: Floats) -> Floats:

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.candidates import candidate, teacher_name
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import answers
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Floats, Mean
 from tutelage.project import Project
 from tutelage.routing.answered import Answers, Goal, answered_by, reference_set

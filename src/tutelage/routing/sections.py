@@ -10,9 +10,9 @@ from tutelage.evaluation.harness import ExampleSet
 from tutelage.evaluation.preference.shown import preference_section
 from tutelage.evaluation.results import Answered, Report, Section
 from tutelage.project import Project
-from tutelage.routing.cascade import check_certified
-from tutelage.routing.certificate import FOLDER, UNPROVEN, Certificate, read_certificate
+from tutelage.routing.certificate import FOLDER, UNPROVEN, Certificate, check_certified, read_certificate
 from tutelage.routing.router.drawing import router_section
+from tutelage.routing.shown import look_text, parts_text
 from tutelage.routing.trust import confidence_section, risk_chart
 
 
@@ -43,7 +43,9 @@ def certificates_section(project: Project) -> Section | None:
             notes.append(str(error))
             continue
         rows.append(row(one, state))
-        points += [{**point, "cascade": one.candidate} for point in one.curve]
+        points += [{**point, "candidate": one.candidate} for point in one.curve]
+        if one.look > 1:
+            notes.append(f"{one.candidate}: {look_text(one)}.")
         limits.add(one.losses[0].most)
     if not rows and not notes:
         return None
@@ -53,8 +55,8 @@ def certificates_section(project: Project) -> Section | None:
     )
     charts = (
         {
-            "Loss of the cascade by the share the students answer": risk_chart(
-                points, "cascade", limits.pop() if len(limits) == 1 else None
+            "Loss by the share that the last one is spared": risk_chart(
+                points, "candidate", limits.pop() if len(limits) == 1 else None
             )
         }
         if points
@@ -63,8 +65,8 @@ def certificates_section(project: Project) -> Section | None:
     return Section("Certificates", notes, COLUMNS, rows, charts)
 
 
-def unproven_cascades(project: Project) -> list[str]:
-    """A line for each cascade whose threshold is not proved."""
+def unproven_lines(project: Project) -> list[str]:
+    """A line for each cascade and router whose threshold is not proved."""
     lines = []
     for path in sorted((project.folder / FOLDER).glob("*.json")):
         try:
@@ -79,7 +81,7 @@ def unproven_cascades(project: Project) -> list[str]:
 
 
 COLUMNS = (
-    "cascade",
+    "candidate",
     "status",
     "answers from",
     "loss",
@@ -98,7 +100,7 @@ def row(one: Certificate, state: str) -> list[str]:
     means = "; ".join(f"{loss.mean:.4f} ({loss.n})" for loss in one.losses)
     share = one.escalated
     return [
-        f"{one.candidate}: {' -> '.join(stage.name for stage in one.stages)}",
+        f"{one.candidate}: {parts_text(one)}",
         state,
         "never" if one.threshold is None else f"{one.threshold:.4f}",
         losses,

@@ -10,17 +10,21 @@ from tutelage.routing.certify import Outcome
 
 def certificate_text(one: Certificate) -> str:
     """The certificate in a few lines."""
-    chain = " -> ".join(stage.name for stage in one.stages)
     share = one.escalated
-    lines = [f"{one.candidate}: {chain}, {one.status.upper()}"]
-    threshold = "never" if one.threshold is None else f"from a confidence of {one.threshold:.4f} on"
-    lines.append(f"  {one.stages[0].name} answers {threshold}")
+    lines = [f"{one.candidate}: {parts_text(one)}, {one.status.upper()}"]
+    if one.family == "router":
+        lines.append(f"  asks the cheapest whose chance of being right is at least {one.threshold or 0:.4f}")
+    else:
+        threshold = "never" if one.threshold is None else f"from a confidence of {one.threshold:.4f} on"
+        lines.append(f"  {one.stages[0].name} answers {threshold}")
     for loss in one.losses:
         where = f" in group {loss.group!r}" if loss.group else ""
         p = "no proof" if loss.p_value is None else f"p = {loss.p_value:.3g}"
         lines.append(f"  {loss.loss} <= {loss.most:g}{where}: {loss.mean:.4f} on {loss.n} examples, {p}")
     if one.status == PROVED:
         lines.append(f"  confidence {one.confidence:g} ({one.bound}, level {one.level:.3g})")
+        if one.look > 1:
+            lines.append(f"  {look_text(one)}")
     else:
         lines.append("  the threshold is a point estimate, which misses its limit about every other time")
     lines.append(
@@ -36,8 +40,21 @@ def certificate_text(one: Certificate) -> str:
     return "\n".join(lines)
 
 
+def parts_text(one: Certificate) -> str:
+    """Who answers: one after another, or one of them."""
+    return (" or " if one.family == "router" else " -> ").join(stage.name for stage in one.stages)
+
+
+def look_text(one: Certificate) -> str:
+    """What it means that the same was tried before on other calibration examples."""
+    return (
+        f"look {one.look} at this on other calibration examples: tested at {one.level:.3g}, so that all looks together keep "
+        f"the confidence of {one.confidence:g}"
+    )
+
+
 def outcome_text(name: str, outcome: Outcome, made: Certificate | None, path: Path | None) -> str:
-    """What `tutelage calibrate` says of a cascade."""
+    """What `tutelage calibrate` says of a cascade or a router."""
     lines = []
     for stage, fitted in outcome.fitted.items():
         chosen = fitted.confidence

@@ -10,8 +10,8 @@ from typing import Any
 from tutelage.errors import CertificateError
 from tutelage.project import Project
 from tutelage.routing.answered import Goal
-from tutelage.routing.cascade import check_certified, gate_of
-from tutelage.routing.certificate import PROVED, Certificate
+from tutelage.routing.cascade import gate_of
+from tutelage.routing.certificate import PROVED, Certificate, check_certified
 from tutelage.routing.certify import certify, prepared, unproven
 from tutelage.routing.losses import Loss
 
@@ -30,16 +30,19 @@ def verified(project: Project, certificate: Certificate) -> list[str]:
         )
     check_certified(project, certificate)
     checks = ["models: " + ", ".join(f"{one.name} {one.fingerprint[:12]}" for one in certificate.stages)]
+    if certificate.learned is not None:
+        checks.append(f"what {name} learned: {certificate.learned['artefact']}")
     gate, _ = gate_of(project, certificate.gate)
     if gate is not None and certificate.gate is not None:
         checks.append(f"novelty gate: {str(certificate.gate['sha256'])[:12]}")
     most: dict[Loss, float] = {one.loss: one.most for one in certificate.losses}  # type: ignore[misc]
-    goal = Goal(most, certificate.confidence, certificate.against, certificate.assumes == "groups", certificate.tried)  # type: ignore[arg-type]
+    groups, tried = certificate.assumes == "groups", certificate.tried
+    goal = Goal(most, certificate.confidence, certificate.against, groups, tried, certificate.look)  # type: ignore[arg-type]
     pair = None if gate is None or certificate.gate is None else (gate, certificate.gate)
     trial = prepared(project, name, goal, pair)
     for what, found, wanted in (
-        ("calibration examples", trial.calibration.examples.fingerprint, certificate.calibration_fingerprint),
-        ("dev examples", trial.dev.examples.fingerprint, certificate.dev_fingerprint),
+        ("calibration examples", trial.known.calibration.examples.fingerprint, certificate.calibration_fingerprint),
+        ("dev examples", trial.known.dev.examples.fingerprint, certificate.dev_fingerprint),
     ):
         if found != wanted:
             raise CertificateError(

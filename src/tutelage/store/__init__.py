@@ -8,10 +8,17 @@ from tutelage.store.batches import BatchTable, Submitted
 from tutelage.store.curves import CurveTable, Point
 from tutelage.store.database import Database, now, open_database
 from tutelage.store.examples import ExampleTable
+from tutelage.store.feedback import Feedback, FeedbackTable
+from tutelage.store.keys import Key, KeyTable, Limits
 from tutelage.store.labels import LabelTable, Origin, origin
+from tutelage.store.ledger import LedgerTable
+from tutelage.store.operations import Audit, OperationTable
 from tutelage.store.predictions import MeasurementTable, PredictionTable, Run, RunTable
 from tutelage.store.prompts import Prompt, PromptTable
 from tutelage.store.spend import SpendTable
+from tutelage.store.trace_table import TraceFilter, TraceTable
+from tutelage.store.traces import Step, Trace
+from tutelage.store.usage import UsageTable
 
 
 class Store:
@@ -27,7 +34,13 @@ class Store:
         self.curves = CurveTable(database)
         self.prompts = PromptTable(database)
         self.spend = SpendTable(database)
+        self.traces = TraceTable(database)
+        self.feedback = FeedbackTable(database)
         self.batches = BatchTable(database, self.predictions, self.labels)
+        self.keys = KeyTable(database)
+        self.ledger = LedgerTable(database)
+        self.operations = OperationTable(database)
+        self.usage = UsageTable(database)
 
     def close(self) -> None:
         self.database.engine.dispose()
@@ -38,4 +51,21 @@ def open_store(where: str | Path) -> Store:
     return Store(open_database(where))
 
 
-__all__ = ["Origin", "Point", "Prompt", "Run", "Store", "Submitted", "now", "open_store", "origin"]
+__all__ = [
+    "Audit",
+    "Feedback",
+    "Key",
+    "Limits",
+    "Origin",
+    "Point",
+    "Prompt",
+    "Run",
+    "Step",
+    "Store",
+    "Submitted",
+    "Trace",
+    "TraceFilter",
+    "now",
+    "open_store",
+    "origin",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -141,6 +142,108 @@ batch_examples = Table(
     Column("example_id", String(32), primary_key=True),
 )
 
+traces = Table(
+    "traces",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created", String(32), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("task", String(100)),
+    Column("key", String(16)),
+    Column("source", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("cache", String(10)),
+    Column("confidence", Float),
+    Column("escalated", Integer),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("nanodollars", BigInteger),
+    Column("seconds", Float, nullable=False),
+    Column("error", Text),
+    Column("facts", Text, nullable=False),
+    Index("traces_created", "created"),
+    Index("traces_task", "task", "id"),
+    Index("traces_key", "key", "id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("trace", String(32), nullable=False),
+    Column("verdict", String(10), nullable=False),
+    Column("value", Text),
+    Column("who", Text, nullable=False),
+    Column("note", Text),
+    Column("created", String(32), nullable=False),
+    Index("feedback_trace", "trace"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("old_hash", String(64)),
+    Column("old_until", String(32)),
+    Column("team", Text),
+    Column("scopes", Text, nullable=False),
+    Column("limits", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("expires", String(32)),
+    Column("revoked", String(32)),
+    Column("revision", Integer, nullable=False),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("limits", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", String(150), primary_key=True),
+    Column("spent", BigInteger, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", String(150), primary_key=True),
+    Column("owner", String(100), primary_key=True),
+    Column("granted", BigInteger, nullable=False),
+    Column("nanodollars", BigInteger, nullable=False),
+    Column("expires", String(32), nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("task", String(100), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("changed", String(32), nullable=False),
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("trace", String(32), primary_key=True),
+    Column("task", String(100), nullable=False),
+    Column("certificate", String(32), nullable=False),
+    Column("stage", String(10), nullable=False),
+    Column("early", Integer, nullable=False),
+    Column("agrees", Integer),
+    Column("losses", Text),
+    Column("facts", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+    Index("audits_task", "task", "stage", "trace"),
+)
+
 _LOCK = 7405815
 
 _version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
@@ -181,6 +284,11 @@ def _sixth(connection: Connection) -> None:
             connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN split TYPE VARCHAR(11)"))
 
 
+def _seventh(connection: Connection) -> None:
+    """The gateway: traces, feedback, keys, what they spent, and how tasks are served."""
+    metadata.create_all(connection)
+
+
 def _add_texts(connection: Connection, table: str, *names: str) -> None:
     present = {column["name"] for column in inspect(connection).get_columns(table)}
     for name in names:
@@ -188,7 +296,7 @@ def _add_texts(connection: Connection, table: str, *names: str) -> None:
             connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} TEXT"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth, _sixth]
+MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth, _sixth, _seventh]
 """In order; a database at version n has had the first n. Never change one that was released: append."""
 
 

@@ -180,7 +180,8 @@ def _teacher(of: str, project: Project) -> Teacher:
             f"of = {of!r} was trained without keeping its weights. Set keep_weights = true in [candidates.{of}] and run: "
             f"tutelage train {of}"
         )
-    return Teacher(folder, list(read_facts(folder)["labels"]), read_card(folder))
+    # A base is looked for from the project's folder, which may itself be a relative path.
+    return Teacher(folder.resolve(), list(read_facts(folder)["labels"]), read_card(folder))
 
 
 def _unlabelled(project: Project, settings: WhiteBoxSettings, known: set[str]) -> list[Example]:

@@ -106,6 +106,7 @@ class TaskFile(_Strict):
     encoder: str | None = None
     encoder_layers: int | None = None
     teacher: str | None = None
+    serve: str | None = None
     run: list[str] | None = None
     data: list[DataFile] = []
     candidates: dict[str, dict[str, Any]] = {}

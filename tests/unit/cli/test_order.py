@@ -99,7 +99,7 @@ def test_calibrate_learns_parts_before_what_is_made_of_them(project: Project) ->
     assert panel.startswith("panel: weights from 200 examples of dev: small 0.68 (0.665 right)")
     assert sure.startswith("sure: verifier of 200 answers on dev (0.9")
     again = run(project, "calibrate", "sure", "--json")
-    assert json.loads(again.output) == {"cascades": {}, "learned": ["sure"]}
+    assert json.loads(again.output) == {"certified": {}, "learned": ["sure"]}
 
 
 def test_a_vote_of_equals_has_nothing_to_learn(project: Project) -> None:

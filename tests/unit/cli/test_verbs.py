@@ -75,7 +75,7 @@ def test_predict_then_replay_the_record(project: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     answers = [json.loads(line) for line in out.splitlines()]
     assert len(answers) == 60
-    assert set(answers[0]) == {"id", "value", "confidence", "source", "usage", "error"}
+    assert set(answers[0]) == {"id", "value", "confidence", "source", "usage", "error", "parts"}
     assert set(answers[0]["usage"]) == {"input_tokens", "output_tokens", "dollars", "seconds"}
     (project / "recorded.jsonl").write_text(out)
     assert run("label", "-C", project, "--json") == 0

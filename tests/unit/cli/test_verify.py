@@ -234,7 +234,7 @@ def test_calibration_examples_that_were_trained_on_are_refused(
     code, line = refused(capsys, "calibrate", "-C", real.folder, "--max-loss", "0.1")
     assert code == 1
     assert "'linear' learned from 1 of the 301 calibration examples, for instance" in line
-    assert "nothing can be proved on them. Train it again: tutelage train linear" in line
+    assert "nothing can be proved on them. Make it again: tutelage train linear" in line
     learned.unlink()
     code, line = refused(capsys, "calibrate", "-C", real.folder, "--max-loss", "0.1")
     assert code == 1

@@ -9,7 +9,7 @@ import pytest
 
 from tutelage.evaluation.curve.scores import Scores
 from tutelage.evaluation.curve.worth import Worth, crossing, worth
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 
 SIZES = np.array([50.0, 100.0, 200.0, 400.0])
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tests.reports import make_report, make_row
 
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.exports import write_report
 from tutelage.evaluation.fields import FieldScore
 from tutelage.evaluation.fieldtable import field_csv
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Report
 from tutelage.evaluation.table import terminal_table
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tutelage.answering.lines import answer
 from tutelage.errors import DataError, ModelError, TaskFileError, UnknownName
 from tutelage.evaluation.asking import Progress
 from tutelage.evaluation.candidates import Candidate, candidate, teacher_name
@@ -249,9 +250,19 @@ def test_replay_gives_the_recorded_answer_with_its_cost(project: Project) -> Non
     assert report.candidates[0].latency.p50 == 3.0
 
 
+def test_what_predict_writes_is_replayed_whole(project: Project) -> None:
+    (one,) = fill(project, 1)
+    usage = Usage(7, 1, 0.002, 3.0, cached_input_tokens=5)
+    given = Prediction("bad", 0.5, usage, "m", None, "mended", {"agreement": 0.8}, {"bad": 0.7, "good": 1 / 3})
+    (project.folder / "teacher.jsonl").write_text(json.dumps(answer(one.id, given)))
+    assert asyncio.run(candidate(project, "teacher").build(project).predict([one.input])) == [given]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('{"id": "x", "value": "bad", "parts": [1]}\n', "line 1: not a recorded answer"),
+        ('{"id": "x", "value": "bad", "signals": {"sure": "very"}}\n', "line 1: not a recorded answer"),
         ("", "holds no recorded answers"),
         ("not json\n", "line 1: not a recorded answer"),
         ('\n{"id": "x"}\n', "line 2: not a recorded answer"),

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binomtest
 
 from tutelage.evaluation import intervals
-from tutelage.evaluation.intervals import Estimate, difference, estimate, independent
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate, independent
 from tutelage.evaluation.metrics import Mean, accuracy, macro_f1
 from tutelage.tasks.strings import StringsTask
 

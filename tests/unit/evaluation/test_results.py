@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports import make_report, make_row, stories
 
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.results import Difference, pareto_front
 
 FEW = st.integers(0, 4).map(float)

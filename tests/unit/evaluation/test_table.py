@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.reports import make_report, make_row, stories
 
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.results import Difference
 from tutelage.evaluation.table import terminal_table
 

@@ -10,8 +10,8 @@ from tests.reports import make_report, make_row
 
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.confidence import Trust
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import evaluate, example_set
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.reporting import make_report as report_on
 from tutelage.evaluation.table import WIDTH, terminal_table
 from tutelage.evaluation.trusted import TITLE, trust_html

@@ -12,7 +12,8 @@ from tutelage.models import Message, ModelSettings, Params, Reply
 from tutelage.models.chat import Dialect, NoAnswer, PerLoop, Structured, Token
 from tutelage.models.fake import FakeOpenAI, Fault, Script
 from tutelage.models.fake_answers import error_body
-from tutelage.models.openai import OpenAIChat, is_loopback
+from tutelage.models.loopback import is_loopback
+from tutelage.models.openai import OpenAIChat
 from tutelage.tasks.file import Price
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "string", "minLength": 1}}}}

@@ -11,7 +11,7 @@ from tests.cascades import make_project
 
 from tutelage.errors import TaskFileError, TutelageError, UnknownName
 from tutelage.evaluation.candidates import candidate
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.project import Project, open_project
 from tutelage.routing.certificate import (
     VERSION,

@@ -11,12 +11,16 @@ import pytest
 
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import candidate
+from tutelage.gateway.batching import Batched
+from tutelage.gateway.watching import STEPS, watched
 from tutelage.models.scripted import ScriptedModel
 from tutelage.project import Project, open_project
-from tutelage.prompting.prompted import Prompted
+from tutelage.prompting.prompted import Asked, Prompted
 from tutelage.routing.cascade import Rule, Stage
 from tutelage.routing.confidence import Confidence
 from tutelage.routing.fields import FieldCascade, asker, check_fields, only_fields, wrong_merged
+from tutelage.store.traces import Step
+from tutelage.students.base import Trained
 from tutelage.tasks.record import RecordTask
 from tutelage.types import Input, Prediction
 
@@ -77,6 +81,24 @@ def test_only_the_doubtful_field_is_asked_and_merged(project: Project) -> None:
     [asked] = model.calls
     assert asked.params.schema is not None
     assert list(asked.params.schema["properties"]) == ["amount"]
+
+
+def test_watched_it_still_asks_for_the_doubtful_fields_alone(project: Project) -> None:
+    model = ScriptedModel([json.dumps({"amount": 2}), json.dumps({"amount": 2})])
+    student = Student({"item": "chair", "amount": 3, "day": "Monday"}, SURE)
+    steps: list[Step] = []
+    parts: list[Asked] = []
+    STEPS.set(steps)
+    found = watched("both", cascade(project, student, model), parts, no_queue)
+    answers = [asyncio.run(found.predict([GIVEN]))[0] for _ in range(2)]
+    assert [one.value for one in answers] == [{"item": "chair", "amount": 2, "day": "Monday"}] * 2
+    assert [list((one.params.schema or {})["properties"]) for one in model.calls] == [["amount"]] * 2
+    assert [(step.name, step.answer) for step in steps[:2]] == [("student", student.value), ("teacher", {"amount": 2})]
+    assert [part.name for part in parts] == ["teacher"]  # counted once, however often it is asked
+
+
+def no_queue(name: str, student: Trained) -> Batched:
+    raise AssertionError(f"{name} is no trained student")
 
 
 @pytest.mark.parametrize(("threshold", "value"), [(None, {"item": "chair"}), (0.9, None)])

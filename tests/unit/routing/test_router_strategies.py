@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tutelage.evaluation.metrics import Floats
+from tutelage.routing.router.bars import bars
 from tutelage.routing.router.curves import cost_quality
 from tutelage.routing.router.exact import exact
 from tutelage.routing.router.knapsack import at_price, spread, under_budget, upgrades
-from tutelage.routing.router.strategies import RunningPrice, bar_losses, certified_bar, cheapest_above
+from tutelage.routing.router.strategies import RunningPrice, cheapest_above
 
 
 @st.composite
@@ -81,17 +82,16 @@ def test_the_cheapest_above_a_bar_and_the_ablest_where_none_is() -> None:
     assert cheapest_above(chances, 0.9).tolist() == [0, 1, 1]
 
 
-def test_bars_are_tested_from_the_highest_down_and_the_last_proved_is_taken() -> None:
-    chances = np.array([[0.9, 1.0], [0.6, 1.0], [0.3, 1.0]])
-    losses = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    assert [one.sum() for one in bar_losses(chances, losses, [1.0, 0.6, 0.3])] == [0, 0, 1]
-
-    def proved(found: object) -> int:
-        assert isinstance(found, list)
-        return next((at for at, one in enumerate(found) if one.mean() > 0.2), len(found))
-
-    assert certified_bar(chances, losses, [0.3, 1.0, 0.6], proved) == 0.6
-    assert certified_bar(chances, losses, [0.3], lambda found: 0) is None
+@given(st.lists(st.tuples(*[st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9])] * 3), min_size=1, max_size=6))
+def test_the_bars_that_are_tested_are_all_that_there_are(rows: list[tuple[float, ...]]) -> None:
+    chances = np.array(rows)
+    tried = bars(chances).tolist()
+    assert tried == sorted(tried, reverse=True)
+    known = [cheapest_above(chances, bar).tolist() for bar in tried]
+    assert known[0] == chances.argmax(axis=1).tolist()
+    assert known[-1] == [0] * len(rows)
+    for bar in np.linspace(0, 1, 41).tolist():
+        assert cheapest_above(chances, bar).tolist() in known
 
 
 @given(

@@ -19,8 +19,9 @@ from tutelage.evaluation.curve.promise import Promise, promise
 from tutelage.evaluation.curve.scores import Apart, Scores, drawn, resamples, scores
 from tutelage.evaluation.curve.toxicity import toxicity
 from tutelage.evaluation.curve.worth import Worth, worth
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet, answers
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Statistic
 from tutelage.evaluation.scoring import statistic
 from tutelage.project import Project

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from tutelage.evaluation.curve.curves import Curve, Curves
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.placing import domain
 
 SIZE = {"width": 560, "height": 380}

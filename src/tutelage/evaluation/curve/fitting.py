@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from tutelage.evaluation.curve.scores import Scores
 from tutelage.evaluation.curve.subsets import POINTS
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats
 
 SLOWEST, FASTEST, GRID = 0.01, 3.0, 120

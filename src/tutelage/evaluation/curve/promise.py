@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tutelage.evaluation.curve.scores import Scores
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats
 
 FEWEST = 3

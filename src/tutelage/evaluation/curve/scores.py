@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.metrics import Floats, Statistic
 
 RESAMPLES = 1000

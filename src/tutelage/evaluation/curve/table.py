@@ -13,7 +13,7 @@ from rich.table import Table
 from tutelage.evaluation.costs import Cost
 from tutelage.evaluation.curve.curves import Curve, Curves, Size
 from tutelage.evaluation.curve.toxicity import LIMITS
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.latency import readable
 
 WIDTH = 118

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from tutelage.evaluation.curve.scores import Scores
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.judge.asking import Judgements, Tell, judgements, silent
 from tutelage.evaluation.judge.judges import Judge
 from tutelage.evaluation.judge.pairwise import Pair, Positions, Verdict, Winner, positions, verdict

@@ -9,7 +9,8 @@ import numpy as np
 
 from tutelage.errors import DataError
 from tutelage.evaluation.candidates import Candidate
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.judge.asking import Tell, judgements, silent
 from tutelage.evaluation.judge.judges import Judge, shown
 from tutelage.evaluation.judge.pairwise import Pair, Positions, Verdict, positions, verdict

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tutelage.evaluation.intervals import Estimate, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.judge.asking import Judgements
 from tutelage.evaluation.metrics import Mean
 from tutelage.types import Input

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Floats, Ratio, Statistic
 from tutelage.evaluation.preference.matches import Table
 from tutelage.evaluation.preference.predictor import FOLDS, fit_predictor, folds, plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tutelage.errors import UnknownName
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.metrics import Floats
 from tutelage.evaluation.preference.bradley_terry import CENTRE, PRIOR, SCALE, fit, fit_many, probabilities
 from tutelage.evaluation.preference.elo import elo

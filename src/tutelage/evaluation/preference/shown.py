@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tutelage.errors import DataError
-from tutelage.evaluation.intervals import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.preference.bradley_terry import PRIOR
 from tutelage.evaluation.preference.drawing import ranking_charts
 from tutelage.evaluation.preference.elo import K

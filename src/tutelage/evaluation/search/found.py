@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tutelage.errors import StoreError
-from tutelage.evaluation.intervals import Estimate, difference, estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import difference, estimate
 from tutelage.evaluation.metrics import Metric, Statistic
 from tutelage.evaluation.search.variants import Shots, Variant, Written
 from tutelage.tasks import Task

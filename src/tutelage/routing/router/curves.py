@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tutelage.evaluation.intervals import RESAMPLES, Estimate
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import RESAMPLES
 from tutelage.evaluation.metrics import Floats
 from tutelage.routing.router.knapsack import Numbers, spread, upgrades
 

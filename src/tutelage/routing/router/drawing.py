@@ -9,8 +9,8 @@ import numpy as np
 
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.charts import BAR, FIT, SIZE
+from tutelage.evaluation.estimates import Estimate
 from tutelage.evaluation.harness import ExampleSet, answers
-from tutelage.evaluation.intervals import Estimate
 from tutelage.evaluation.results import Section
 from tutelage.project import Project, newest_artefact
 from tutelage.routing.router.curves import CostQuality, cost_quality

@@ -16,13 +16,18 @@ from tutelage.types import Input, Prediction, Predictor
 class Router:
     """`confidence` of an answer is the chance that the candidate asked is right; its own is the signal `own`.
 
-    The answer keeps the source of who gave it, and its note says "asked NAME".
+    The answer keeps the source of who gave it, and its note says "asked NAME", and `note` where that is not "".
     """
 
     def __init__(
-        self, name: str, learnt: Learnt, choose: Callable[[Floats], int], members: Mapping[str, Predictor]
+        self,
+        name: str,
+        learnt: Learnt,
+        choose: Callable[[Floats], int],
+        members: Mapping[str, Predictor],
+        note: str = "",
     ) -> None:
-        self._name, self.learnt, self.choose, self.members = name, learnt, choose, dict(members)
+        self._name, self.learnt, self.choose, self.members, self._note = name, learnt, choose, dict(members), note
 
     @property
     def name(self) -> str:
@@ -30,7 +35,7 @@ class Router:
 
     def through(self, wrap: Callable[[str, Predictor], Predictor]) -> Router:
         members = {name: wrap(name, one) for name, one in self.members.items()}
-        return Router(self._name, self.learnt, self.choose, members)
+        return Router(self._name, self.learnt, self.choose, members, self._note)
 
     def route(self, inputs: Sequence[Input]) -> list[tuple[str, float]]:
         """For each input, in order, who is asked and the chance that they are right."""
@@ -52,7 +57,7 @@ class Router:
         found: dict[int, Prediction] = {}
         for group, predictions in zip(groups.values(), answered, strict=True):
             found |= dict(zip(group, predictions, strict=True))
-        return [_routed(found[at], *routes[at], seconds) for at in range(len(inputs))]
+        return [self._routed(found[at], *routes[at], seconds) for at in range(len(inputs))]
 
     async def _routes(self, inputs: Sequence[Input]) -> list[tuple[str, float]]:
         """Off the event loop where a sentence encoder or a fine-tuned one takes its milliseconds."""
@@ -67,15 +72,14 @@ class Router:
             (self.learnt.candidates[chosen], float(row[chosen])) for chosen, row in zip(numbers, chances, strict=True)
         ]
 
+    def _routed(self, answer: Prediction, name: str, chance: float, seconds: float) -> Prediction:
+        own = {} if answer.confidence is None else {"own": answer.confidence}
+        note = "; ".join(part for part in (f"asked {name}", answer.note, self._note) if part)
+        usage = replace(answer.usage, seconds=answer.usage.seconds + seconds)
+        return replace(
+            answer, confidence=min(1.0, max(0.0, chance)), usage=usage, note=note, signals={**answer.signals, **own}
+        )
+
     async def close(self) -> None:
         for member in self.members.values():
             await close(member)
-
-
-def _routed(answer: Prediction, name: str, chance: float, seconds: float) -> Prediction:
-    own = {} if answer.confidence is None else {"own": answer.confidence}
-    note = "; ".join(part for part in (f"asked {name}", answer.note) if part)
-    usage = replace(answer.usage, seconds=answer.usage.seconds + seconds)
-    return replace(
-        answer, confidence=min(1.0, max(0.0, chance)), usage=usage, note=note, signals={**answer.signals, **own}
-    )

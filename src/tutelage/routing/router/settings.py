@@ -10,8 +10,8 @@ share = 0.3                            # at most 30 % go to the last of them
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,7 +33,8 @@ class RouterSettings:
     """`candidates` stand cheapest first. `model` predicts from cheap features and, with `base` (a sentence encoder's folder
     or Hugging Face name), from its vectors; "encoder" fine-tunes `base` instead, for as long as `effort` says.
 
-    `strategy` "bar" asks the cheapest whose chance of being right is at least `bar`; "share" the last candidate for at most
+    `strategy` "bar" asks the cheapest whose chance of being right is at least `bar`, "certified" does so at a bar that
+    `tutelage calibrate` proves to lose no more than agreed (docs/certificate.md); "share" the last candidate for at most
     the `share` of inputs where it promises most; "budget" spends at most `budget` dollars per 1,000 inputs, at the `costs`
     per 1,000 given here, else as measured. The price of the last two follows what was spent by `step`, so that the budget
     holds on every stream, up to `ahead` inputs asked of the dearest before it is their turn; who is asked then depends on
@@ -43,7 +44,7 @@ class RouterSettings:
     candidates: Annotated[tuple[str, ...], Field(min_length=2)]
     model: Literal["linear", "boosting", "knn", "encoder"] = "linear"
     base: str | None = None
-    strategy: Literal["bar", "share", "budget"] = "bar"
+    strategy: Literal["bar", "share", "budget", "certified"] = "bar"
     bar: Share = 0.9
     share: Share = 0.5
     budget: Annotated[float | None, Field(ge=0)] = None
@@ -55,11 +56,21 @@ class RouterSettings:
     seed: int = 0
     threads: int | None = None
 
+    def under_certificate(self) -> dict[str, Any] | None:
+        """A certificate holds for what decides what is learnt; None where the strategy needs none."""
+        if self.strategy != "certified":
+            return None
+        return {key: value for key, value in asdict(self).items() if key in (*LEARNING, "strategy")}
 
-def rule(name: str, settings: RouterSettings, learnt: Learnt) -> Callable[[Floats], int]:
-    """Chances (k,) of an input -> who is asked. Raises TaskFileError for a budget that cannot be kept."""
-    if settings.strategy == "bar":
-        return lambda chances: int(cheapest_above(chances[None], settings.bar)[0])
+
+def rule(
+    name: str, settings: RouterSettings, learnt: Learnt, certified: float | None = None
+) -> Callable[[Floats], int]:
+    """Chances (k,) of an input -> who is asked; `certified` is the bar of a certificate. Raises TaskFileError for a budget that
+    cannot be kept."""
+    if settings.strategy in ("bar", "certified"):
+        bar = settings.bar if settings.strategy == "bar" else float("inf") if certified is None else certified
+        return lambda chances: int(cheapest_above(chances[None], bar)[0])
     costs, budget = _limit(name, settings, learnt)
     price = under_budget(learnt.held_out, costs, budget).price
     if not settings.step:

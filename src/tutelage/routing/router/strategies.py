@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,32 +9,11 @@ import numpy as np
 from tutelage.evaluation.metrics import Floats
 from tutelage.routing.router.knapsack import Numbers
 
-Certified = Callable[[Sequence[Floats]], int]
-"""Losses in [0, 1] of the calibration examples, (n,) for each rule, the safest first -> how many of these rules, counted from
-the first, are proved (fixed-sequence testing stops at the first that is not)."""
-
 
 def cheapest_above(chances: Floats, bar: float) -> Numbers:
     """(n,) the first candidate whose chance is at least `bar`; where none is, the one with the highest, ties to the first."""
     reached = chances >= bar
     return np.asarray(np.where(reached.any(axis=1), reached.argmax(axis=1), chances.argmax(axis=1)))
-
-
-def bar_losses(chances: Floats, losses: Floats, bars: Sequence[float]) -> list[Floats]:
-    """For each bar the loss (n,) of what `cheapest_above` chooses; `losses` (n, k) in [0, 1] are the candidates' own."""
-    every = np.arange(len(chances))
-    return [losses[every, cheapest_above(chances, bar)] for bar in bars]
-
-
-def certified_bar(chances: Floats, losses: Floats, bars: Sequence[float], certified: Certified) -> float | None:
-    """The lowest bar that is proved, None where not even the highest is.
-
-    `chances` and `losses` (n, k) are of calibration examples that the router has not learnt from; `bars` are tested from
-    the highest, which asks the ablest, down. `certified` is the test, see `Certified`.
-    """
-    down = sorted(bars, reverse=True)
-    proved = certified(bar_losses(chances, losses, down))
-    return down[proved - 1] if proved else None
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Certified operation of a task's cascade: shadow, live under audit, demoted on an alarm."""
