@@ -6,6 +6,9 @@ set -eu
 bin=$1
 export OMP_WAIT_POLICY=PASSIVE
 echo "Unit and integration tests ..."
-"$bin/python" -m pytest -n 2 --cov --cov-report=term:skip-covered -rs
+status=0
+"$bin/python" -m pytest -n 2 --cov --cov-report= --disable-warnings -rfEs || status=$?
+echo "Coverage: $("$bin/python" -m coverage report --format=total) % of lines and branches"
+[ "$status" -eq 0 ] || exit "$status"
 echo "End-to-end tests ..."
-"$bin/python" -m pytest -m e2e -rs
+"$bin/python" -m pytest -m e2e --disable-warnings -rfEs
