@@ -12,6 +12,7 @@ TutelageError                 one line: what is wrong, the value, what to do   (
 +-- MissingPackage            an optional package is not installed
 +-- TrainingError             a student cannot be trained on what there is
 +-- CertificateError          nothing can be proved, or a certificate is not of what is there
++-- StaleDecision             an annotator decided on what has been decided elsewhere meanwhile
 """
 
 from __future__ import annotations
@@ -79,4 +80,8 @@ class TrainingError(TutelageError):
 
 
 class CertificateError(TutelageError):
+    pass
+
+
+class StaleDecision(TutelageError):
     pass

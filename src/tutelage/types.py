@@ -53,11 +53,16 @@ class Example:
     """Who wrote the input when no person did, `<model>@<prompt version>`; such examples are only ever in train."""
 
 
+Standing: TypeAlias = Literal["given", "rejected", "withdrawn"]
+"""How a label stands: its source gives this answer, says that it is no answer, or takes back what it said before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """An answer somebody gave for an example; labels are appended, never changed.
 
-    `source` is `human:<who>`, `teacher:<model>@<prompt version>` or `import`; `created` is UTC, ISO 8601.
+    `source` is `human:<who>`, `teacher:<model>@<prompt version>`, `weak:<candidate>@<version>` or `import`; `created` is UTC,
+    ISO 8601. An answer that a person has rejected stands nowhere, whoever gave it.
     """
 
     example_id: str
@@ -67,17 +72,19 @@ class Label:
     note: str | None = None
     distribution: Mapping[str, float] = field(default_factory=dict)
     """Soft label: the source's probability of each answer that it considered, in [0, 1]; {} where it gave none."""
+    status: Standing = "given"
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An example with the label in force, for training and scoring."""
+    """An example with the label in force, for training and scoring. `weight` is how much it counts in training, in [0, 1]."""
 
     example: Example
     value: Value
     source: str
     distribution: Mapping[str, float] = field(default_factory=dict)
     note: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from tutelage.gateway import settings
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
-from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, TaskFile, Tracking, validated
+from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, Review, TaskFile, Tracking, validated
 from tutelage.tasks.matching import find, normal
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_every_family_and_each_of_its_settings_is_documented(family: str) -> Non
         assert f"`{setting.name}`" in TASK_FILE, f"{family}: {setting.name}"
 
 
-@pytest.mark.parametrize("model", [TaskFile, DataFile, Price, EndpointLimit, Hardware, Tracking])
+@pytest.mark.parametrize("model", [TaskFile, DataFile, Price, EndpointLimit, Hardware, Review, Tracking])
 def test_every_key_of_the_task_file_is_documented(model: type) -> None:
     for key in [field.alias or name for name, field in model.model_fields.items()]:  # type: ignore[attr-defined]
         assert f"`{key}`" in TASK_FILE or f"`[[{key}]]`" in TASK_FILE or f"[{key}" in TASK_FILE, key

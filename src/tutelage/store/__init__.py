@@ -7,14 +7,18 @@ from pathlib import Path
 from tutelage.store.batches import BatchTable, Submitted
 from tutelage.store.curves import CurveTable, Point
 from tutelage.store.database import Database, now, open_database
+from tutelage.store.decisions import Decision, DecisionTable, Purpose, Verdict
 from tutelage.store.examples import ExampleTable
 from tutelage.store.feedback import Feedback, FeedbackTable
 from tutelage.store.keys import Key, KeyTable, Limits
-from tutelage.store.labels import LabelTable, Origin, origin
+from tutelage.store.labels import LabelTable, Origin, by_person, in_force, origin
 from tutelage.store.ledger import LedgerTable
 from tutelage.store.operations import Audit, OperationTable
 from tutelage.store.predictions import MeasurementTable, PredictionTable, Run, RunTable
+from tutelage.store.preferences import Answer, Preference, PreferenceTable
 from tutelage.store.prompts import Prompt, PromptTable
+from tutelage.store.qualities import QualityTable
+from tutelage.store.queues import Queued, QueueTable
 from tutelage.store.spend import SpendTable
 from tutelage.store.trace_table import TraceFilter, TraceTable
 from tutelage.store.traces import Step, Trace
@@ -41,6 +45,10 @@ class Store:
         self.ledger = LedgerTable(database)
         self.operations = OperationTable(database)
         self.usage = UsageTable(database)
+        self.decisions = DecisionTable(database, self.labels)
+        self.preferences = PreferenceTable(database)
+        self.queues = QueueTable(database)
+        self.qualities = QualityTable(database)
 
     def close(self) -> None:
         self.database.engine.dispose()
@@ -52,19 +60,27 @@ def open_store(where: str | Path) -> Store:
 
 
 __all__ = [
+    "Answer",
     "Audit",
+    "Decision",
     "Feedback",
     "Key",
     "Limits",
     "Origin",
     "Point",
+    "Preference",
     "Prompt",
+    "Purpose",
+    "Queued",
     "Run",
     "Step",
     "Store",
     "Submitted",
     "Trace",
     "TraceFilter",
+    "Verdict",
+    "by_person",
+    "in_force",
     "now",
     "open_store",
     "origin",

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from tutelage.errors import MissingPackage, StoreError
-from tutelage.store.schema import exclude, migrate
+from tutelage.store.migrations import exclude, migrate
 
 
 class Database:

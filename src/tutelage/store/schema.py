@@ -1,14 +1,10 @@
-"""The tables, and the migrations that bring an older database to them."""
+"""The tables."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
-    Engine,
     Float,
     Index,
     Integer,
@@ -16,12 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    inspect,
-    select,
-    text,
 )
-
-from tutelage.errors import StoreError
 
 metadata = MetaData()
 
@@ -47,7 +38,68 @@ labels = Table(
     Column("created", String(32), nullable=False),
     Column("note", Text),
     Column("distribution", Text),
+    Column("status", Text),
     Index("labels_example", "example_id", "source"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("example_id", String(32), nullable=False),
+    Column("annotator", String(100), nullable=False),
+    Column("verdict", String(10), nullable=False),
+    Column("purpose", String(10), nullable=False),
+    Column("queue", String(30), nullable=False),
+    Column("value", Text),
+    Column("suggestion", Text),
+    Column("suggested_by", Text),
+    Column("confidence", Float),
+    Column("tags", Text, nullable=False),
+    Column("note", Text),
+    Column("seconds", Float),
+    Column("undoes", String(64)),
+    Column("created", String(32), nullable=False),
+    Index("decisions_example", "example_id", "seq"),
+    Index("decisions_annotator", "annotator", "seq"),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("example_id", String(32), nullable=False),
+    Column("annotator", String(100), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("note", Text),
+    Column("seconds", Float),
+    Column("undoes", String(64)),
+    Column("created", String(32), nullable=False),
+    Index("preferences_example", "example_id", "seq"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", String(30), primary_key=True),
+    Column("split", String(11), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("example_id", String(32), nullable=False),
+    Column("score", Float),
+    Column("reason", Text),
+)
+
+qualities = Table(
+    "qualities",
+    metadata,
+    Column("label", String(32), primary_key=True),
+    Column("score", Float, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("created", String(32), nullable=False),
 )
 
 predictions = Table(
@@ -244,92 +296,4 @@ audits = Table(
     Index("audits_task", "task", "stage", "trace"),
 )
 
-_LOCK = 7405815
-
-_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
-
-
-def _first(connection: Connection) -> None:
-    metadata.create_all(connection)
-
-
-def _second(connection: Connection) -> None:
-    """Predictions remember all their confidences; prompts are kept by version."""
-    metadata.create_all(connection)  # what is missing
-    _add_texts(connection, "predictions", "signals", "parts")
-
-
-def _third(connection: Connection) -> None:
-    """Batches that endpoints are answering are remembered with their examples."""
-    metadata.create_all(connection)
-
-
-def _fourth(connection: Connection) -> None:
-    """Examples say whether a model wrote them; labels keep the distribution they came from."""
-    metadata.create_all(connection)
-    _add_texts(connection, "examples", "synthetic")
-    _add_texts(connection, "labels", "distribution")
-
-
-def _fifth(connection: Connection) -> None:
-    """Runs keep what they told on the way: loss, dev score, speed."""
-    metadata.create_all(connection)
-
-
-def _sixth(connection: Connection) -> None:
-    """A fourth split has a longer name; SQLite does not bound the length."""
-    metadata.create_all(connection)
-    if connection.dialect.name == "postgresql":
-        for table in ("examples", "measurements"):
-            connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN split TYPE VARCHAR(11)"))
-
-
-def _seventh(connection: Connection) -> None:
-    """The gateway: traces, feedback, keys, what they spent, and how tasks are served."""
-    metadata.create_all(connection)
-
-
-def _add_texts(connection: Connection, table: str, *names: str) -> None:
-    present = {column["name"] for column in inspect(connection).get_columns(table)}
-    for name in names:
-        if name not in present:
-            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {name} TEXT"))
-
-
-MIGRATIONS: list[Callable[[Connection], None]] = [_first, _second, _third, _fourth, _fifth, _sixth, _seventh]
-"""In order; a database at version n has had the first n. Never change one that was released: append."""
-
-
-def migrate(engine: Engine) -> None:
-    """Run what is missing, in one transaction. Raises StoreError for a database of a newer tutelage."""
-    with engine.connect() as connection:
-        if _version_of(connection) == len(MIGRATIONS):
-            return
-    with engine.begin() as connection:
-        exclude(connection, _LOCK)  # several processes may open a new database at once
-        version = _version_of(connection)
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"The database has schema {version}, this tutelage knows {len(MIGRATIONS)}. "
-                "Upgrade: pip install -U tutelage"
-            )
-        if version == len(MIGRATIONS):
-            return
-        for migration in MIGRATIONS[version:]:
-            migration(connection)
-        connection.execute(_version.delete())
-        connection.execute(_version.insert().values(version=len(MIGRATIONS)))
-
-
-def exclude(connection: Connection, lock: int) -> None:
-    """Begin a transaction alone: in SQLite as the only writer, in PostgreSQL as the only holder of `lock`."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
-    elif connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _version_of(connection: Connection) -> int:
-    if not inspect(connection).has_table(_version.name):
-        return 0
-    return connection.scalar(select(_version.c.version)) or 0
+version = Table("schemaversion", metadata, Column("version", Integer, nullable=False))

@@ -65,6 +65,17 @@ class Hardware(_Strict):
     source: str | None = None
 
 
+class Review(_Strict):
+    """How labels are reviewed. With `annotators` nobody else may; with `assign` each example is one annotator's, by hash; a
+    share `double` of the examples is labelled by two, neither of whom sees what the other said or what was suggested. `tags`
+    name the kinds of errors."""
+
+    annotators: list[str] = []
+    assign: bool = False
+    double: float = Field(default=0.0, ge=0, le=1)
+    tags: list[str] = ["wrong", "missing", "too much", "wording", "unclear input"]
+
+
 class Tracking(_Strict):
     """Where runs are logged besides the project's own store. Secrets come from the environment alone.
 
@@ -115,6 +126,7 @@ class TaskFile(_Strict):
     limits: dict[str, EndpointLimit] = {}
     hardware: Hardware = Hardware()
     tracking: Tracking | None = None
+    review: Review = Review()
 
     def task(self) -> Task:
         """The task described. Raises TaskFileError, or UnknownName for an output kind or metric that does not exist."""
@@ -197,6 +209,7 @@ def _known(kind: type[Any], place: tuple[int | str, ...]) -> list[str]:
         "limits": EndpointLimit,
         "hardware": Hardware,
         "tracking": Tracking,
+        "review": Review,
     }
     model = nested.get(str(place[0]), kind) if place else kind
     return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]

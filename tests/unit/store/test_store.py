@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, func, inspect, select, text
 
 from tutelage.errors import BudgetExceeded, StoreError
-from tutelage.store import Run, Store, open_store, origin, schema
+from tutelage.store import Run, Store, migrations, open_store, origin, schema
 from tutelage.store.examples import PAGE
 from tutelage.types import Example, Label, Prediction, Split, Usage, digest
 
@@ -148,7 +148,7 @@ def test_a_store_opened_twice_is_one(database_url: str) -> None:
     second.examples.add([example(2)])
     assert len(list(first.examples.read())) == 2
     with first.database.read() as connection:
-        assert connection.execute(select(schema._version.c.version)).scalars().all() == [len(schema.MIGRATIONS)]
+        assert connection.execute(select(schema.version.c.version)).scalars().all() == [len(migrations.MIGRATIONS)]
     first.close()
     second.close()
 
@@ -158,8 +158,8 @@ def test_an_older_database_gets_what_is_missing(database_url: str, monkeypatch: 
     store.examples.add([example(1)])
     store.close()
     statement = text("CREATE TABLE reviews (id INTEGER PRIMARY KEY)")
-    later = [*schema.MIGRATIONS, lambda connection: connection.execute(statement)]
-    monkeypatch.setattr(schema, "MIGRATIONS", later)
+    later = [*migrations.MIGRATIONS, lambda connection: connection.execute(statement)]
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
     for _ in range(2):
         store = open_store(database_url)
         assert inspect(store.database.engine).has_table("reviews")
@@ -171,7 +171,7 @@ def test_a_database_from_before_calibration_gets_room_for_the_longer_name(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
+        before.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:5])
         store = open_store(database_url)
         if store.database.engine.dialect.name == "postgresql":
             with store.database.write() as connection:
@@ -190,7 +190,7 @@ def test_a_database_from_before_calibration_gets_room_for_the_longer_name(
 def test_a_newer_database_is_refused(database_url: str) -> None:
     store = open_store(database_url)
     with store.database.write() as connection:
-        connection.execute(schema._version.update().values(version=99))
+        connection.execute(schema.version.update().values(version=99))
     store.close()
     with pytest.raises(StoreError, match=r"has schema 99, this tutelage knows \d+. Upgrade: pip install -U tutelage"):
         open_store(database_url)
@@ -200,7 +200,7 @@ def test_a_migration_that_breaks_leaves_nothing(database_url: str, monkeypatch: 
     def breaks(connection: object) -> None:
         raise StoreError("no")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", [schema._first, breaks])
+    monkeypatch.setattr(migrations, "MIGRATIONS", [migrations._first, breaks])
     with pytest.raises(StoreError):
         open_store(database_url)
     monkeypatch.undo()
