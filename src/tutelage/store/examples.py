@@ -94,6 +94,12 @@ class ExampleTable:
                 return
             last = rows[-1].seq
 
+    def ids(self, split: Split) -> list[str]:
+        """The ids of the examples of a split in the order they came."""
+        query = select(schema.examples.c.id).where(schema.examples.c.split == split).order_by(schema.examples.c.seq)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
     def counts(self) -> dict[Split, int]:
         """Number of examples by split; splits without any are 0."""
         query = select(schema.examples.c.split, func.count()).group_by(schema.examples.c.split)
