@@ -18,7 +18,7 @@ import venv
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import openai
 import pytest
@@ -130,8 +130,15 @@ def ran(left: Left, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def without_seconds(lines: str) -> list[object]:
+def answers(lines: str) -> list[dict[str, Any]]:
+    """Without what they cost."""
     return [{key: value for key, value in json.loads(line).items() if key != "usage"} for line in lines.splitlines()]
+
+
+def nearly(answer: dict[str, Any]) -> dict[str, Any]:
+    """scipy and numpy add up in different orders; on some processors the last digit of a float32 shows it."""
+    confidence, parts = answer["confidence"], answer["parts"]
+    return answer | {"confidence": pytest.approx(confidence, rel=1e-5), "parts": pytest.approx(parts, abs=2e-6)}
 
 
 def test_nothing_of_the_project_is_there(left: Left) -> None:
@@ -146,7 +153,7 @@ def test_the_answers_are_the_projects(left: Left) -> None:
     here = ran(left, "predict", str(left.inputs))
     assert here.returncode == 0, here.stderr
     assert len(here.stdout.splitlines()) == 100
-    assert without_seconds(here.stdout) == without_seconds(there)
+    assert answers(here.stdout) == [nearly(one) for one in answers(there)]
 
 
 def test_the_first_answer_is_there_in_two_seconds(left: Left, tmp_path: Path) -> None:
