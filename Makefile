@@ -43,7 +43,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/test.done: $(VENV)/demo.done Makefile
 	@echo "Installing what the tests need ..."
-	@$(PIP) install -c constraints.txt -e '.[ctranslate2,mlflow,wandb,data,postgresql,providers,setfit,synthesis,text,toxicity,bertscore,otel,redis]' --group dev
+	@$(PIP) install -c constraints.txt -e '.[ctranslate2,mlflow,wandb,data,postgresql,providers,setfit,synthesis,quality,text,toxicity,bertscore,otel,redis]' --group dev
 	@command -v npm > /dev/null && npm install --silent --no-fund --no-audit --prefix .cache/node openai@7 > /dev/null || echo "npm is not installed: the Node client is not tested."
 	@touch $@
 

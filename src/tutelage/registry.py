@@ -27,6 +27,7 @@ EXTRAS = {
     "setfit": "setfit",
     "sentence_transformers": "setfit",
     "ctranslate2": "ctranslate2",
+    "cleanlab": "quality",
     "datasketch": "synthesis",
     "spacy": "ner",
     "xllamacpp": "local",
