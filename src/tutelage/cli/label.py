@@ -13,7 +13,9 @@ import click
 
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
-from tutelage.evaluation.candidates import candidate, close, teacher_name
+from tutelage.errors import UsageError
+from tutelage.evaluation.candidates import Candidate, candidate, close, teacher_name
+from tutelage.labels.pseudo import TEACHERS, pseudo_source, withdraw_earlier
 from tutelage.labels.teach import TeachEstimate, TeachOptions, TeachReport, dry_run, teach
 from tutelage.project import Project
 from tutelage.registry import load
@@ -29,6 +31,7 @@ BATCHES = "tutelage.labels.batch:"
 
 
 @click.command("label")
+@click.option("--by", metavar="CANDIDATE", help="Who labels, in place of the teacher: any candidate.")
 @click.option("--split", type=click.Choice([*SPLITS, "all"]), default="train", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Ask for at most this many examples.")
 @click.option(
@@ -46,6 +49,7 @@ BATCHES = "tutelage.labels.batch:"
 @project_options
 def command(
     project: Project,
+    by: str | None,
     split: str,
     limit: int | None,
     budget: float | None,
@@ -54,10 +58,13 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Ask the teacher of task.toml for labels of the examples that have none of its labels yet.
+    """Ask the teacher of task.toml, or another candidate, for labels of the examples that have none of its labels yet.
 
     Every answer is stored when it arrives: a run that was stopped or killed goes on where it was and pays for nothing
     twice. Answers that do not fit the task are asked for again, then counted as failed.
+
+    Labels by a candidate that is no language model and no recording (a student, labelling functions, a vote) are
+    pseudo-labels: they count least, and those of an earlier training of the candidate are withdrawn.
 
     With --batch the questions are sent as files. Called again, it picks up what has been answered, and never sends an
     example that is in a batch already. What failed in a batch is asked again by the next run, live or in a batch.
@@ -68,16 +75,18 @@ def command(
       tutelage label --budget 5
       tutelage label --split all --limit 500 --json
       tutelage label --batch --no-wait
+      tutelage label --by rules
     """
-    options = TeachOptions(budget=budget, limit=limit)
+    chosen = candidate(project, by or teacher_name(project))
+    options = options_for(project, chosen, TeachOptions(budget=budget, limit=limit), batch)
     if dry_run:
-        estimate = _estimate(project, split, options, batch)
+        estimate = _estimate(project, chosen, split, options, batch)
         emit(estimate._asdict(), as_json, _describe_estimate(estimate, batch))
         return
     if batch:
-        report, text = _label_in_batches(project, split, options, wait)
+        report, text = _label_in_batches(project, chosen, split, options, wait)
     else:
-        report = label_with_teacher(project, split, options)
+        report = label_with(project, chosen, split, options)
         text = describe(report)
     facts = asdict(report) | {"problem": report.problem and str(report.problem)}
     emit(facts, as_json, text)
@@ -85,10 +94,27 @@ def command(
         raise report.problem
 
 
+def options_for(project: Project, chosen: Candidate, options: TeachOptions, batch: bool = False) -> TeachOptions:
+    """`options` as they are for this candidate: one that is no teacher gives pseudo-labels and may fail however often.
+    Raises UsageError for what a teacher alone can be asked for."""
+    if chosen.family.role in TEACHERS or chosen.name == project.file.teacher:
+        return options
+    if batch or options.budget is not None:
+        asked = "--batch" if batch else "--budget"
+        raise UsageError(f"{asked} is for a teacher; {chosen.name!r} answers here. Leave it out.")
+    return replace(options, patience=0, source=pseudo_source(chosen.name, chosen.fingerprint(project)))
+
+
 def label_with_teacher(project: Project, split: str, options: TeachOptions) -> TeachReport:
+    """As `label_with`, by the teacher of task.toml."""
+    return label_with(project, candidate(project, teacher_name(project)), split, options)
+
+
+def label_with(project: Project, chosen: Candidate, split: str, options: TeachOptions) -> TeachReport:
     """Label a split (or "all") with a progress bar. Ctrl-C waits for the answers under way and keeps them."""
-    chosen = candidate(project, teacher_name(project))
     predictor, fingerprint = chosen.build(project), chosen.fingerprint(project)
+    if options.source and options.limit is None:
+        withdraw_earlier(project, options.source, _examples(project, split))
 
     def seen(report: TeachReport) -> int:
         return report.answered + report.failed + report.skipped + report.reused
@@ -102,9 +128,10 @@ def label_with_teacher(project: Project, split: str, options: TeachOptions) -> T
         return asyncio.run(until_interrupted(predictor, work))
 
 
-def _label_in_batches(project: Project, split: str, options: TeachOptions, wait: bool) -> tuple[TeachReport, str]:
-    """As `label_with_teacher`, by batches, and the report as text. Ctrl-C leaves those that run running."""
-    chosen = candidate(project, teacher_name(project))
+def _label_in_batches(
+    project: Project, chosen: Candidate, split: str, options: TeachOptions, wait: bool
+) -> tuple[TeachReport, str]:
+    """As `label_with`, by batches, and the report as text. Ctrl-C leaves those that run running."""
     predictor, fingerprint = chosen.build(project), chosen.fingerprint(project)
     kind: type[BatchOptions] = load(BATCHES + "BatchOptions")
     told = kind(budget=options.budget, limit=options.limit, wait=wait)
@@ -155,8 +182,8 @@ async def until_interrupted(predictor: Predictor, work: Callable[[asyncio.Event]
         await close(predictor)
 
 
-def _estimate(project: Project, split: str, options: TeachOptions, batch: bool) -> TeachEstimate:
-    predictor = candidate(project, teacher_name(project)).build(replace(project, dry=True))
+def _estimate(project: Project, chosen: Candidate, split: str, options: TeachOptions, batch: bool) -> TeachEstimate:
+    predictor = chosen.build(replace(project, dry=True))
     try:
         if batch:
             estimate: TeachEstimate = load(BATCHES + "dry_batch")(

@@ -29,13 +29,15 @@ WORKERS = 8
 class TeachOptions:
     """`budget`: dollars for this teacher's source in all, earlier runs included; `limit`: examples to ask about now.
 
-    `patience` is the number of failed answers in a row after which the teacher is taken to be out of order.
+    `patience` is the number of failed answers in a row after which the teacher is taken to be out of order; 0: never.
+    `source` is what the labels bear where they are not a teacher's, see `labels.pseudo`.
     """
 
     budget: float | None = None
     limit: int | None = None
     concurrency: int | None = None
     patience: int = 25
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def dry_run(
     project: Project, teacher: Predictor, examples: Iterable[Example], options: TeachOptions | None = None
 ) -> TeachEstimate:
     """What `teach` would ask and cost, without asking. Predictors that are no prompted model cost nothing to ask."""
-    source = source_of(teacher)
+    source = (options and options.source) or source_of(teacher)
     labelled = project.store.labels.labelled_by(source) | project.store.batches.pending(source)
     calls = skipped = input_tokens = output_tokens = 0
     dollars: float | None = 0.0
@@ -168,7 +170,7 @@ class _Labelling:
         progress: Callable[[TeachReport], None],
     ) -> None:
         self.store, self.options, self.fingerprint, self.progress = project.store, options, fingerprint, progress
-        self.source = source_of(teacher)
+        self.source = options.source or source_of(teacher)
         self._paid = isinstance(teacher, OneByOne)
         self.problem: TutelageError | None = None
         self.asked = self.answered = self.failed = self.skipped = self.reused = 0

@@ -18,6 +18,7 @@ from tutelage.prompting.settings import PromptedSettings
 from tutelage.prompting.template import Template
 from tutelage.prompting.versions import Unasked, Version, register, version_of
 from tutelage.registry import Family, load
+from tutelage.store import origin
 from tutelage.tasks import Task
 from tutelage.types import Labelled
 
@@ -141,8 +142,8 @@ def selector(settings: PromptedSettings, project: Project) -> Selector | None:
 
 
 def pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
-    """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL; none that a model
-    wrote, or the teacher's prompt would change with what it is asked to label."""
+    """What shots are chosen from: labelled examples of train, a person's before a teacher's, at most POOL; no pseudo-label,
+    and none that a model wrote, or the teacher's prompt would change with what it is asked to label."""
     wanted = settings.shots if settings.selector == "fixed" else POOL
     found = list(islice(project.store.labels.read("train", "gold"), wanted))
     if len(found) < settings.shots:
@@ -150,7 +151,7 @@ def pool(settings: PromptedSettings, project: Project) -> list[Labelled]:
         others = (
             one
             for one in project.store.labels.read("train", "any")
-            if one.example.id not in known and not one.example.synthetic
+            if one.example.id not in known and not one.example.synthetic and origin(one.source) != "weak"
         )
         found += islice(others, wanted - len(found))
     return found

@@ -7,24 +7,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from tutelage.errors import DataError, TrainingError
 from tutelage.evaluation.candidates import Candidate
 from tutelage.evaluation.harness import ExampleSet, answers, example_set
 from tutelage.project import Project, newest_artefact, publish_artefact, read_card
 from tutelage.registry import versions
-from tutelage.store import now
+from tutelage.store import Origin, now
 from tutelage.students.training import new_run_id, working_folder, write_learned_from
 from tutelage.types import Prediction, Value, digest
 
 KEYS = ("family", "settings", "task", "data_fingerprint", "confidences")
 VERSIONS = ("tutelage", "numpy", "scikit-learn", "onnxruntime")
 
-Whose: TypeAlias = Literal["gold", "teacher", "any"]
 
-
-def dev_examples(project: Project, labels: Whose) -> ExampleSet:
+def dev_examples(project: Project, labels: Origin) -> ExampleSet:
     """The examples of dev that have a label. Raises DataError where there are none."""
     return example_set(project, "dev", None if labels == "any" else labels)
 

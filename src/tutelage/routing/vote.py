@@ -35,9 +35,10 @@ from tutelage.project import Project, newest_artefact, read_card
 from tutelage.prompting.voting import EQUAL, Weights, form_of, text_form, vote
 from tutelage.registry import Family
 from tutelage.routing.certificate import folder_hash
-from tutelage.routing.learned import Whose, card_of, dev_examples, kept, learned_folder, stored_answers
+from tutelage.routing.learned import card_of, dev_examples, kept, learned_folder, stored_answers
 from tutelage.routing.parts import check_parts
 from tutelage.routing.verifier.columns import agreement
+from tutelage.store import Origin
 from tutelage.tasks import Task
 from tutelage.types import Input, Prediction, Predictor, Usage, Value
 
@@ -53,7 +54,7 @@ class VoteSettings:
 
     of: Annotated[list[str], Field(min_length=2)]
     weights: Literal["equal", "dev"] = "equal"
-    labels: Whose = "any"
+    labels: Origin = "any"
 
 
 class Panel:

@@ -23,6 +23,7 @@ from tutelage.errors import TrainingError
 from tutelage.models.binding import bound
 from tutelage.models.chat import Params
 from tutelage.prompting.form import answer_format
+from tutelage.store import Origin
 from tutelage.students.base import FitContext, Student
 from tutelage.students.sizing import Effort, hold_out
 from tutelage.tasks import OUTPUTS, Task
@@ -39,7 +40,7 @@ class DecoderTuning:
     """
 
     base: str
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     epochs: int | None = None
     learning_rate: float | None = None

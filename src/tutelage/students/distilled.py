@@ -33,6 +33,7 @@ from tutelage.answering.served import MODEL_FOLDER, read_facts, save_served
 from tutelage.embeddings.runtime import Array, TextModel
 from tutelage.errors import TrainingError
 from tutelage.project import Project, newest_artefact, read_card
+from tutelage.store import Origin
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.several import kind_of
@@ -60,7 +61,7 @@ class WhiteBoxSettings:
     temperature: Annotated[float, Field(gt=0)] = 2.0
     hidden_weight: Annotated[float, Field(ge=0)] = 1.0
     unlabelled: Annotated[int, Field(ge=0)] = 10_000
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     epochs: int | None = None
     learning_rate: float | None = None

@@ -27,6 +27,7 @@ from tutelage.embeddings.encoder import OnnxEncoder, encode, export_encoder
 from tutelage.embeddings.runtime import TextModel
 from tutelage.errors import TrainingError
 from tutelage.registry import load as load_attribute
+from tutelage.store import Origin
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.features import fit_features
@@ -59,7 +60,7 @@ class LinearSettings:
 
     features: Literal["tfidf", "embedding", "both", "auto"] = "auto"
     base: str | None = None
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     quantise: Literal["auto", "int8", "none"] = "none"
     """int8 weights for the encoder: faster; "auto" keeps them where they lose at most `max_int8_loss` of dev accuracy."""

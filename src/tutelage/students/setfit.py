@@ -19,6 +19,7 @@ from tutelage import registry
 from tutelage.answering.features import EMBEDDING
 from tutelage.embeddings.encoder import OnnxEncoder
 from tutelage.errors import TrainingError
+from tutelage.store import Origin
 from tutelage.students.base import FitContext
 from tutelage.students.family import student_family
 from tutelage.students.linear import LinearStudent
@@ -41,7 +42,7 @@ class SetFitSettings:
     """
 
     base: str
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     pairs: int | None = None
     learning_rate: float = 2e-5

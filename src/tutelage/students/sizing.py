@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from tutelage.embeddings.runtime import Array
+from tutelage.store import Origin
 from tutelage.students.soft import Blend
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class FineTuning:
     """
 
     base: str
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     epochs: int | None = None
     learning_rate: float | None = None

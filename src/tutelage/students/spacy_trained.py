@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import spacy
@@ -32,6 +32,7 @@ from tutelage.answering.served import MODEL_FOLDER, STUDENT
 from tutelage.answering.spacy import STRING, Spacy, clean, quiet
 from tutelage.answering.spans import Merge, Span
 from tutelage.errors import TrainingError
+from tutelage.store import Origin
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.lesson import lesson, strings_f1
@@ -58,7 +59,7 @@ class SpacySettings:
     """`steps` are the most updates; None means sized from the words of train and `effort`."""
 
     base: str = "blank:en"
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     steps: int | None = None
     dropout: float = 0.1

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ from tutelage.prompting.several import fingerprint_of, settings_of
 from tutelage.prompting.template import Template
 from tutelage.prompting.versions import Version, register, version_of
 from tutelage.registry import Family
+from tutelage.store import Origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.tasks import OUTPUTS
 from tutelage.types import Labelled
@@ -54,7 +55,7 @@ class PromptSearchSettings:
     selectors: tuple[str, ...] = ()
     calls: Annotated[int, Field(ge=1)] = 400
     budget: Annotated[float | None, Field(ge=0)] = None
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     seed: int = 0
 
     def facts(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tutelage.evaluation.metrics import Floats
 from tutelage.routing.router.knapsack import under_budget
 from tutelage.routing.router.learnt import Learnt
 from tutelage.routing.router.strategies import RunningPrice, cheapest_above
+from tutelage.store import Origin
 from tutelage.students.sizing import Effort
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -51,7 +52,7 @@ class RouterSettings:
     costs: tuple[Annotated[float, Field(ge=0)], ...] = ()
     step: Annotated[float, Field(ge=0)] = 0.005
     ahead: Annotated[int, Field(ge=0)] = 10
-    labels: Literal["gold", "teacher", "any"] = "any"
+    labels: Origin = "any"
     effort: Effort = "medium"
     seed: int = 0
     threads: int | None = None

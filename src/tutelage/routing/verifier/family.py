@@ -22,11 +22,12 @@ from tutelage.evaluation.candidates import candidate, close
 from tutelage.project import Project, newest_artefact
 from tutelage.registry import Family
 from tutelage.routing.certificate import folder_hash
-from tutelage.routing.learned import Whose, learned_folder
+from tutelage.routing.learned import learned_folder
 from tutelage.routing.parts import check_parts
 from tutelage.routing.verifier.columns import Asked
 from tutelage.routing.verifier.model import Verifier, load_verifier
 from tutelage.routing.vote import together
+from tutelage.store import Origin
 from tutelage.types import Input, Prediction, Predictor
 
 
@@ -41,7 +42,7 @@ class VerifiedSettings:
     model: Literal["linear", "boosting"] = "linear"
     novelty: bool = True
     base: str | None = None
-    labels: Whose = "any"
+    labels: Origin = "any"
     seed: int = 0
     threads: int | None = None
 
