@@ -19,9 +19,10 @@ from tutelage.gateway.app import make_app
 from tutelage.gateway.opening import Opened, assembled
 from tutelage.gateway.pipeline import Alike
 from tutelage.gateway.routes import Served, SystemRoute
-from tutelage.gateway.server import HOST, bind, server
+from tutelage.gateway.server import server
 from tutelage.gateway.settings import GatewaySettings
 from tutelage.gateway.systems import Systems
+from tutelage.models.loopback import HOST, bind
 from tutelage.project import Project, open_project
 from tutelage.store import Store, open_store
 from tutelage.store.traces import Trace

@@ -15,12 +15,12 @@ from tutelage.cli.options import gateway_folder_option, json_option
 from tutelage.errors import UsageError
 from tutelage.gateway.app import make_app
 from tutelage.gateway.opening import open_gateway
-from tutelage.gateway.server import allow_many_files, bind, serve
+from tutelage.gateway.server import allow_many_files, serve
 from tutelage.gateway.settings import FILE, GatewaySettings, read_settings
 from tutelage.gateway.telemetry import ALONE, Worker
 from tutelage.gateway.telemetry.logs import Log
 from tutelage.gateway.workers import AtPost, Workers, read_post, this_command
-from tutelage.models.loopback import is_loopback
+from tutelage.models.loopback import bind, is_loopback
 from tutelage.project import open_project
 
 

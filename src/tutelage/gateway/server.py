@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import resource
 import signal
 import socket
@@ -17,11 +16,9 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tutelage.errors import UsageError
 from tutelage.gateway.opening import Opened
 from tutelage.gateway.settings import Server as Settings
 
-HOST = "127.0.0.1"
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept after an answer."""
 BACKLOG = 4096
@@ -31,21 +28,6 @@ UNREAD = 5.0
 """Seconds more than `body_timeout` until a connection is cut whose body nobody has read."""
 CANCELLED = 2.0
 """Seconds for requests that are cancelled at the end of the drain to be written down."""
-
-
-def bind(port: int, host: str = HOST) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises UsageError when the port cannot be had."""
-    # The protocol is named because asyncio turns Nagle's algorithm off (40 ms an answer) only on sockets that name it.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise UsageError(f"Port {port} {why}. Choose another with --port, or 0 for any free one.") from None
-    return listener
 
 
 class Connection(HttpToolsProtocol):

@@ -12,8 +12,8 @@ from tests.gateways import Capitals, Running, a_project, running
 
 from tutelage.errors import UsageError
 from tutelage.gateway.routes import Served
-from tutelage.gateway.server import bind
 from tutelage.gateway.settings import Server
+from tutelage.models.loopback import bind
 from tutelage.types import Input, Prediction
 
 MAX_BODY = Server().max_body
