@@ -67,12 +67,17 @@ class PreferenceTable:
 
     def read(self) -> Iterator[Preference]:
         """All of them, oldest first, those that were taken back and what took them back too."""
-        last = 0
+        for _, one in self.after(0):
+            yield one
+
+    def after(self, last: int) -> Iterator[tuple[int, Preference]]:
+        """Those with a number above `last`, oldest first, each with its number: what came since one was read."""
         while True:
             query = select(schema.preferences).where(schema.preferences.c.seq > last)
             with self._database.read() as connection:
                 rows = connection.execute(query.order_by(schema.preferences.c.seq).limit(PAGE)).all()
-            yield from map(_preference, rows)
+            for row in rows:
+                yield row.seq, _preference(row)
             if len(rows) < PAGE:
                 return
             last = rows[-1].seq
