@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tutelage.errors import StoreError
-
-WAIT = 0.2
-"""Seconds to wait for another process's write."""
+from tutelage.store.sqlite_cache import explained, opened
 
 TOUCHES = 64
 """Reads remembered before they are written down in one transaction: a read must not cost a write."""
@@ -93,22 +90,8 @@ class CacheFile:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with explained(self._path):
             if self._opened is None:
-                self._opened = self._open()
+                self._opened = opened(self._path, _SCHEMA, "OFF")
+                self._opened.isolation_level = None
             yield self._opened
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"The cache {self._path} fails: {error}. Make its folder writable, or delete the file: it is only a cache."
-            ) from error
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=WAIT, check_same_thread=False, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.executescript(_SCHEMA)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection

@@ -11,10 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutelage.errors import StoreError
-
-WAIT = 0.2
-"""Seconds to wait for another process's write."""
+from tutelage.store.sqlite_cache import explained, opened
 
 OBSERVATIONS = 50_000
 """Observations kept in the file, the newest."""
@@ -125,22 +122,15 @@ class SemanticFile:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A transaction."""
-        try:
+        with explained(self._path):
             if self._opened is None:
                 self._opened = self._open()
             with self._opened:
                 yield self._opened
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"The cache {self._path} fails: {error}. Make its folder writable, or delete the file: it is only a cache."
-            ) from error
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=WAIT, check_same_thread=False)
+        connection = opened(self._path, _SCHEMA, "NORMAL")
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 row = connection.execute("SELECT identity FROM encoder").fetchone()
