@@ -1,0 +1,29 @@
+"""A folder that `datasets.load_from_disk` opens: a DatasetDict with a dataset for each split, rows as in Parquet (extra `data`).
+
+It holds everything; records and distributions are JSON. Examples come back split by split, not in the order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow
+from datasets import Dataset, DatasetDict
+
+from tutelage.labels.formats import arrow, columns
+from tutelage.labels.formats.base import Entry, Format
+from tutelage.project import Project
+from tutelage.types import SPLITS
+
+
+def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
+    kind = arrow.schema(project.task)
+    table = pyarrow.Table.from_batches(list(arrow.batches(project.task, entries)), schema=kind)
+    split = columns.names(project.task)["split"]
+    parts = {name: table.filter(pyarrow.compute.equal(table[split], name)) for name in SPLITS}
+    found = {name: Dataset(part.combine_chunks()) for name, part in parts.items() if part.num_rows}
+    DatasetDict(found).save_to_disk(str(path))
+
+
+FORMAT = Format(write=write, folder=True)
