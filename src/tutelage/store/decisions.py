@@ -106,6 +106,16 @@ class DecisionTable:
                 return
             last = rows[-1].seq
 
+    def after(self, seq: int) -> tuple[list[Decision], int]:
+        """The decisions made after number `seq` (0: all), oldest first, and the number of the newest, to ask with next time.
+
+        None is missed: they are numbered in the order in which they are stored, as one decides at a time.
+        """
+        table = schema.decisions
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).where(table.c.seq > seq).order_by(table.c.seq)).all()
+        return [_decision(row) for row in rows], rows[-1].seq if rows else seq
+
     def stand(self, annotator: str | None = None) -> list[Decision]:
         """The decisions that stand, oldest first: of every annotator the newest on every example that was not taken back."""
         return standing(self.read(annotator))

@@ -63,6 +63,21 @@ class PredictionTable:
                 found.update({row.example_id: _prediction(row) for row in connection.execute(query)})
         return found
 
+    def predictors(self) -> list[str]:
+        """The fingerprints of all who have a prediction."""
+        with self._database.read() as connection:
+            return list(connection.scalars(select(schema.predictions.c.predictor).distinct()))
+
+    def about(self, ids: Sequence[str], predictors: Sequence[str]) -> dict[str, list[Prediction]]:
+        """The stored predictions of these predictors for these examples, the oldest first."""
+        table, found = schema.predictions, dict[str, list[Prediction]]()
+        with self._database.read() as connection:
+            for start in range(0, len(ids), PAGE):
+                those = table.c.predictor.in_(predictors), table.c.example_id.in_(ids[start : start + PAGE])
+                for row in connection.execute(select(table).where(*those).order_by(table.c.created)):
+                    found.setdefault(row.example_id, []).append(_prediction(row))
+        return found
+
     def usages(self, predictor: str) -> list[Usage]:
         """What each stored prediction of `predictor` cost."""
         table = schema.predictions
