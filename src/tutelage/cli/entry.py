@@ -25,6 +25,7 @@ VERBS = {
     "breakeven": "After how many requests a student has paid for itself.",
     "prompts": "Versions of prompts: list, show, diff, test one against another.",
     "judge": "Let a language model compare or rate answers where there is no reference.",
+    "prefer": "Let people compare answers of candidates on a page, blind.",
     "leaderboard": "Rate models by matches: people's votes, a judge's verdicts, or scores.",
     "order": "Find the cascade that loses least under a budget, or costs least under a loss.",
     "calibrate": "Prove from which confidence on a student may answer instead of the teacher.",

@@ -100,6 +100,10 @@ class Preferring:
             raise DataError(f"There is nothing to compare on example {example_id!r:.80}. Load the page again.")
         return self._question(annotator, example_id)
 
+    def shown(self, example_id: str) -> tuple[Shown, ...]:
+        """The unequal answers to an example that is asked about."""
+        return self._shown[example_id]
+
     def standing(self, annotator: str) -> Standing:
         self.refresh()
         mine = self._standing.get(annotator, {})
