@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from tutelage.errors import TutelageError, UsageError
 from tutelage.evaluation.candidates import candidate
 from tutelage.project import LEARNED_FROM, Project, newest_artefact
+from tutelage.review.claims import shown
 from tutelage.store import Queued, in_force
 from tutelage.types import Prediction, Split, Value, canonical_json
-
-SHOWN = 60
-"""Characters of an answer in a reason."""
 
 
 def doubtful(project: Project, split: Split) -> list[Queued]:
@@ -88,18 +86,8 @@ def novel(project: Project, split: Split) -> list[Queued]:
     raise UsageError("The order 'novel' is not there yet.")
 
 
-def suspected(project: Project, split: Split) -> list[Queued]:
-    raise UsageError("The order 'errors' is not there yet.")
-
-
 def threshold(project: Project, split: Split) -> list[Queued]:
     raise UsageError("The order 'threshold' is not there yet.")
-
-
-def shown(value: Value) -> str:
-    """An answer in a reason."""
-    text = " ".join((value if isinstance(value, str) else canonical_json(value)).split())
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _answers(project: Project, name: str, ids: Sequence[str]) -> dict[str, Prediction]:

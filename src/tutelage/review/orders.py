@@ -28,7 +28,7 @@ ORDERS = Table(
         "doubtful": "tutelage.review.doubts:doubtful",
         "disagree": "tutelage.review.doubts:disagree",
         "novel": "tutelage.review.doubts:novel",
-        "errors": "tutelage.review.doubts:suspected",
+        "errors": "tutelage.review.errors:suspected",
         "threshold": "tutelage.review.doubts:threshold",
         AUDIT: "tutelage.review.orders:audit",
         FILE: "tutelage.review.orders:as_they_came",
