@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.errors import BudgetExceeded, DataError, ModelError, UsageError
+from tutelage.labels.near import NearIndex
 from tutelage.labels.synthesis import (
     Hard,
     Strategy,
@@ -21,7 +22,6 @@ from tutelage.labels.synthesis import (
     synthesize,
 )
 from tutelage.labels.synthesis import writing as room
-from tutelage.labels.synthesis.near import NearIndex
 from tutelage.labels.synthesis.running import agreement, intended
 from tutelage.labels.synthesis.writing import NewInputs, build_writer
 from tutelage.models.chat import Limits, Reply

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TypeAlias
 
-from tutelage.labels.synthesis.alikeness import alike, runs
+from tutelage.labels.alikeness import alike, runs
 from tutelage.labels.synthesis.strategies import Request, Seed, labels_of
 from tutelage.project import Project
 from tutelage.registry import load
@@ -49,7 +49,7 @@ class Filters:
             name: (min(map(len, found)), max(map(len, found)))
             for name, found in zip(self._task.fields, texts, strict=True)
         }
-        index = load("tutelage.labels.synthesis.near:NearIndex", "synthesize")
+        index = load("tutelage.labels.near:NearIndex", "synthesize")
         self._held_out = index(near, self._texts("dev", "calibration", "test"))
         self._train = index(near, self._texts("train"))
         self._labels = {normal(label) for label in labels_of(self._task)}

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from tutelage.errors import DataError, UsageError
-from tutelage.labels.synthesis.alikeness import alike, runs
+from tutelage.labels.alikeness import alike, runs
 from tutelage.project import Project
 from tutelage.tasks import Task
 from tutelage.types import Example, Value

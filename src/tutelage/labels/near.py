@@ -11,10 +11,12 @@ from itertools import islice
 
 from datasketch import MinHash, MinHashLSH
 
-from tutelage.labels.synthesis.alikeness import alike, runs
+from tutelage.labels.alikeness import alike, runs
 
 BANDS, ROWS = 20, 3
 PAGE = 1000
+MOST = 20
+"""Near-duplicates of one text that are named."""
 
 
 class NearIndex:
@@ -24,6 +26,7 @@ class NearIndex:
         self.threshold = threshold
         self._found = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
         self._texts: list[str] = []
+        self._sketches: list[MinHash] = []
         left = iter(texts)
         while page := list(islice(left, PAGE)):
             self._insert(page, MinHash.bulk([_encoded(text) for text in page], num_perm=BANDS * ROWS))
@@ -33,13 +36,27 @@ class NearIndex:
 
     def near(self, text: str) -> bool:
         """Whether a text of the index is a near-duplicate of `text`, or the same."""
+        return next(self._near(text, _sketch(text)), None) is not None
+
+    def pairs(self, most: int = MOST) -> Iterator[tuple[int, int, float]]:
+        """(earlier, later, share) of the texts of the index, by their places, that are near-duplicates of each other; of a
+        text with more earlier ones `most` of them."""
+        for later, text in enumerate(self._texts):
+            found = self._near(text, self._sketches[later], later)
+            yield from ((earlier, later, share) for earlier, share in islice(found, most))
+
+    def _near(self, text: str, sketch: MinHash, before: int | None = None) -> Iterator[tuple[int, float]]:
+        """The place of each near-duplicate (that comes before a place) and the share of common runs."""
         mine = runs(text)
-        return any(alike(mine, runs(self._texts[at])) >= self.threshold for at in self._found.query(_sketch(text)))
+        for at in sorted(self._found.query(sketch)):
+            if (before is None or at < before) and (share := alike(mine, runs(self._texts[at]))) >= self.threshold:
+                yield at, share
 
     def _insert(self, texts: Sequence[str], sketches: Sequence[MinHash]) -> None:
         for text, sketch in zip(texts, sketches, strict=True):
             self._found.insert(len(self._texts), sketch)
             self._texts.append(text)
+            self._sketches.append(sketch)
 
 
 def _sketch(text: str) -> MinHash:
