@@ -23,6 +23,7 @@ from tutelage.gateway import settings
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
+from tutelage.students.material import SETTINGS
 from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, Review, TaskFile, Tracking, validated
 from tutelage.tasks.matching import find, normal
 
@@ -40,6 +41,11 @@ def test_every_family_and_each_of_its_settings_is_documented(family: str) -> Non
     assert f"`{family}`" in TASK_FILE
     for setting in dataclasses.fields(FAMILIES.load(family).settings):
         assert f"`{setting.name}`" in TASK_FILE, f"{family}: {setting.name}"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_setting_of_all_students_is_documented(setting: str) -> None:
+    assert f"`{setting}`" in TASK_FILE
 
 
 @pytest.mark.parametrize("model", [TaskFile, DataFile, Price, EndpointLimit, Hardware, Review, Tracking])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tutelage import registry
 from tutelage.answering.base import Answerer
@@ -25,11 +26,12 @@ WEIGHTS = "weights.npz"
 
 class Data(NamedTuple):
     """Rows of each part of the features, (n, d), and the n gold answers: a label, or where `labels` are named a list of
-    some of them, in whose order they are learnt."""
+    some of them, in whose order they are learnt. `weight` (n,) is how much each counts, where they do not count alike."""
 
     rows: Mapping[str, Matrix]
     gold: Sequence[Any]
     labels: Sequence[str] = ()
+    weight: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -96,23 +96,37 @@ def train_one(project: Project, one: Candidate) -> TrainReport:
 
         student = one.family.student
         assert student is not None
-        return train(project, one.name, one.family_name, student, one.settings, tell, one.synthetic)
+        return train(project, one.name, one.family_name, student, one.settings, tell, one.material)
 
 
 def describe(report: TrainReport) -> str:
     origins = " + ".join(f"{n} {origin}" for origin, n in report.card["train"]["origins"].items())
     state = "is up to date" if report.skipped else f"trained in {report.seconds:.0f} s"
+    origins = f"{origins} labels" if origins else f"{report.card['train']['n']} inputs without labels"
     if written := report.card["train"].get("synthetic"):
-        origins += f" labels, {written} of them of synthetic inputs"
-    else:
-        origins += " labels"
+        origins += f", {written} of them of synthetic inputs"
     line = f"{report.candidate}: {state} ({origins}, {report.card['dev']['n']} to choose on) -> {report.folder}"
     beneath = [
+        material_shown(report.card["train"]),
         doubts_shown(report.card["train"]),
         report.card.get("fit", {}).get("summary"),
         report.card.get("licence", {}).get("warning"),
     ]
     return "\n  ".join([line, *(text for text in beneath if text)])
+
+
+def material_shown(train: Mapping[str, Any]) -> str | None:
+    """How the examples were chosen and weighed, in words."""
+    told = []
+    if quality := train.get("quality"):
+        if "dropped" in quality:
+            told.append(f"{quality['dropped']} labels left out that are probably wrong")
+        else:
+            told.append(f"labels weigh {quality['mean_weight']:.2f} on average, as they are probably right")
+        told.append(f"{quality['estimated']} labels have an estimate")
+    if chosen := train.get("chosen"):
+        told.append(f"{train['n']} of {chosen['of']} examples, a {chosen['by']} subset")
+    return "; ".join(told) or None
 
 
 def doubts_shown(train: Mapping[str, Any]) -> str | None:

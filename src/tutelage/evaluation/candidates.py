@@ -10,6 +10,7 @@ from tutelage.errors import TaskFileError
 from tutelage.project import Project
 from tutelage.registry import Family, Table
 from tutelage.students import FAMILIES as STUDENTS
+from tutelage.students.material import ALL, SETTINGS, Material
 from tutelage.tasks.file import Price, validated
 from tutelage.types import Predictor, digest
 
@@ -33,13 +34,13 @@ FAMILIES = Table(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate as task.toml describes it; nothing is loaded yet. `synthetic` False: it learns from real inputs alone."""
+    """A candidate as task.toml describes it; nothing is loaded yet. `material` is what a student learns from."""
 
     name: str
     family_name: str
     family: Family
     settings: Any
-    synthetic: bool = True
+    material: Material = ALL
 
     def hosted(self, project: Project) -> bool:
         """Whether somebody else's machine answers."""
@@ -83,11 +84,10 @@ def candidate(project: Project, name: str, changed: Mapping[str, Any] | None = N
     if not isinstance(family_name, str):
         raise TaskFileError(f"[candidates.{name}] has no family. Set: family = one of {', '.join(FAMILIES.rows())}")
     family: Family = FAMILIES.load(family_name)
-    synthetic = given.pop("synthetic", "use") if family.student else "use"
-    if synthetic not in ("use", "leave"):
-        raise TaskFileError(f'[candidates.{name}]: synthetic = {synthetic!r} is neither "use" nor "leave". Choose one.')
+    about = {key: given.pop(key) for key in SETTINGS if key in given} if family.student else {}
+    material = validated(Material, about, f"[candidates.{name}]")
     settings = validated(family.settings, given, f"[candidates.{name}]")
-    return Candidate(name, family_name, family, settings, synthetic == "use")
+    return Candidate(name, family_name, family, settings, material)
 
 
 def teacher_name(project: Project) -> str:

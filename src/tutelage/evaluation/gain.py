@@ -116,7 +116,7 @@ def gain(
 
 
 def _remedy(project: Project, one: Candidate) -> str:
-    if not one.synthetic:
+    if one.material.synthetic == "leave":
         return 'Its table in task.toml says synthetic = "leave".'
     kept = sum(project.store.examples.written().values())
     if not kept:

@@ -16,6 +16,7 @@ from tutelage.evaluation.harness import ExampleSet
 from tutelage.labels.synthesis.strategies import Hard, Seed
 from tutelage.project import Project
 from tutelage.students.base import Student
+from tutelage.students.material import Material
 from tutelage.types import Labelled, Prediction, Value, canonical_json
 
 SHARE = 4
@@ -91,7 +92,7 @@ def _out_of_fold(
     halves = [[labelled[at] for at in sorted(part)] for part in (order[:middle], order[middle:])]
     known = {one.example.id for one in labelled}
     others = [Labelled(one.example, "", "") for one in seeds if one.example.id not in known]
-    one, found = replace(student, synthetic=False), dict[str, Prediction]()
+    one, found = replace(student, material=Material("leave")), dict[str, Prediction]()
     for at, (learnt, answered) in enumerate((halves, halves[::-1])):
         asked = ExampleSet("train", tuple(answered if at else [*answered, *others]), "nothing")
 

@@ -136,6 +136,7 @@ def trained_on(project: Project, candidate: Candidate) -> str:
         return ""
     learnt = read_card(folder)["train"]
     labels = " + ".join(f"{count} {origin} labels" for origin, count in learnt["origins"].items())
+    labels = labels or f"{learnt['n']} inputs"
     return f"{labels}, {learnt['synthetic']} of them of synthetic inputs" if learnt.get("synthetic") else labels
 
 

@@ -125,7 +125,7 @@ def _data(student: Leaving) -> str:
             lines.append(f"| {split} | {counts['n']} | {origins} | {sources} |")
     text = (
         "\n".join(lines)
-        + "\n\n`gold` labels are a person's or imported with the data, `teacher` labels a model's answers."
+        + "\n\n`gold` labels are a person's or imported with the data, `teacher` labels a model's answers, `weak` pseudo-labels."
     )
     if synthetic := student.card.get("train", {}).get("synthetic"):
         text += f" Inputs in train that a model wrote: {synthetic if isinstance(synthetic, int) else json.dumps(synthetic)}."
@@ -158,6 +158,8 @@ def _limits(student: Leaving) -> list[str]:
     found = ["It answers this one task; whatever it is sent, it answers in this form."]
     if card.get("train", {}).get("origins", {}).get("teacher"):
         found.append("It imitates a model's labels, their mistakes included; the terms of that model's provider apply.")
+    if card.get("train", {}).get("origins", {}).get("weak"):
+        found.append("It imitates pseudo-labels, which rules or small models gave, their mistakes included.")
     if report is not None and report.n < FEW:
         found.append(f"{report.n} test examples are few: see how wide the intervals are.")
     if report is not None and report.reference.startswith("teacher"):

@@ -17,6 +17,7 @@ from tutelage.evaluation.harness import ExampleSet
 from tutelage.project import Project
 from tutelage.registry import Family, load
 from tutelage.students.base import Student
+from tutelage.students.material import ALL
 from tutelage.types import Labelled, Prediction, Split, canonical_json, digest
 
 FOLDS = 5
@@ -99,8 +100,8 @@ def student_for(project: Project, name: str | None = None) -> Candidate:
             f"{name!r} is not a student that learns output {project.task.output!r}. Name another, or for label and labels "
             f"{BUILT_IN}."
         )
-    # What a model wrote is labelled too.
-    return replace(one, synthetic=True)
+    # What a model wrote and what is probably wrong is labelled too.
+    return replace(one, material=ALL)
 
 
 def _first(project: Project) -> str | None:

@@ -46,6 +46,12 @@ class Trainable(ABC):
     outputs: ClassVar[tuple[str, ...]]
     """The output kinds it can learn."""
 
+    weighs: ClassVar[bool] = False
+    """Whether an example's `weight` is heeded."""
+
+    unlabelled: ClassVar[bool] = False
+    """Whether it learns from all inputs of train, without their labels."""
+
     def __init__(self, task: Task, settings: Any) -> None:
         self.task = task
         self.settings = settings

@@ -40,13 +40,13 @@ def doubts(output: str, examples: Sequence[Labelled]) -> dict[str, Any]:
     return found
 
 
-def overridden(project: Project, name: str, settings: Any) -> Mapping[str, Any]:
+def overridden(project: Project, name: str, settings: Any, material: Any) -> Mapping[str, Any]:
     """The settings of candidate `name` that are others than task.toml says, with their values; {} where there are none."""
     if name not in project.file.candidates:
         return {}
-    given, used = project.candidate(name), asdict(settings)
+    given, used = project.candidate(name), asdict(settings) | asdict(material)
     changed = {}
-    for field in fields(settings):
+    for field in (*fields(settings), *fields(material)):
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         stated = given.get(field.name, None if default is MISSING else default)
         if canonical_json(used[field.name]) != canonical_json(stated):

@@ -28,7 +28,7 @@ from tutelage.errors import TrainingError
 from tutelage.students.base import FitContext, Student
 from tutelage.students.family import student_family
 from tutelage.students.several import best_threshold, kind_of, labels_to_learn
-from tutelage.students.sizing import KEPT, FineTuning, Texts, hold_out
+from tutelage.students.sizing import KEPT, FineTuning, Texts, hold_out, weights_of
 from tutelage.students.soft import Blend, Soft, Targets, hard_rows, soft_labels
 from tutelage.types import Labelled
 
@@ -53,6 +53,7 @@ class EncoderStudent(Student):
     """See the module's text."""
 
     outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
+    weighs: ClassVar[bool] = True
     answers_by: ClassVar[type[Answerer]] = Classifier
     answerer: Classifier | None
     _kept: Path | None = None
@@ -86,7 +87,7 @@ class EncoderStudent(Student):
 
         fit_classifier, quantised = registry.load(FIT, "encoder"), registry.load(QUANTISED, "encoder")
         learnt = [self.task.input_text(one.example.input) for one in learned]
-        texts = Texts(learnt, targets, dev_texts, score, several=several, blend=blend)
+        texts = Texts(learnt, targets, dev_texts, score, several=several, blend=blend, weights=weights_of(learned))
         fp32 = context.folder / "fp32"
         facts = fit_classifier(texts, len(labels), self.settings, context, fp32)
         self._kept = context.folder / KEPT if self.settings.keep_weights else None

@@ -33,7 +33,7 @@ from tutelage.students.family import student_family
 from tutelage.students.features import fit_features
 from tutelage.students.logistic import Parts, choose, regression
 from tutelage.students.several import kind_of, labels_to_learn
-from tutelage.students.sizing import Effort, FineTuning, hold_out
+from tutelage.students.sizing import Effort, FineTuning, hold_out, weights_of
 from tutelage.students.soft import Soft, Targets, mixed, soft_labels
 from tutelage.types import Labelled
 
@@ -76,6 +76,7 @@ class LinearStudent(Student):
     """See the module's text."""
 
     outputs: ClassVar[tuple[str, ...]] = ("label", "labels")
+    weighs: ClassVar[bool] = True
     answers_by: ClassVar[type[Answerer]] = Linear
     family: ClassVar[str] = "linear"
     tuned_at: ClassVar[float] = 0.0
@@ -165,7 +166,8 @@ class LinearStudent(Student):
     def _data(self, features: Features, parts: Sequence[str], examples: Sequence[Labelled]) -> Data:
         texts, several = self._texts(examples), self.task.output == "labels"
         gold = [list(one.value) if several else str(one.value) for one in examples]
-        return Data({part: features.transform(part, texts) for part in parts}, gold, self._labels)
+        rows = {part: features.transform(part, texts) for part in parts}
+        return Data(rows, gold, self._labels, weights_of(examples))
 
     def _quantised(
         self, encoder: OnnxEncoder, weights: Weights, target: Path, texts: Sequence[str], judged: Data

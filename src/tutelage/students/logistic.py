@@ -112,10 +112,11 @@ def regression(parts: Parts, penalties: Sequence[float], data: Data, soft: Soft 
         )
     rows = _joined([data.rows[part] for part in parts])
     ends = np.cumsum([data.rows[part].shape[1] for part in parts])[:-1]
-    found, gold, weight = [], data.gold, None
+    found, gold, weight = [], data.gold, data.weight
     if soft:
         pairs = repeats(soft.shares)
-        rows, gold, weight = rows[pairs.example], [classes[at] for at in pairs.label.tolist()], pairs.weight
+        rows, gold = rows[pairs.example], [classes[at] for at in pairs.label.tolist()]
+        weight = pairs.weight if weight is None else pairs.weight * weight[pairs.example]
     for c in penalties:
         model = _fitted(c, rows, gold, weight)
         columns, intercept = model.coef_.T, model.intercept_
@@ -140,7 +141,7 @@ def _one_vs_rest(parts: Parts, penalties: Sequence[float], data: Data) -> list[W
             if column.all() or not column.any():
                 intercept[at] = smoothed_log_odds(int(column.sum()), len(column))
             else:
-                model = _fitted(c, rows, column)
+                model = _fitted(c, rows, column, data.weight)
                 columns[:, at], intercept[at] = model.coef_[0], model.intercept_[0]
         coefficients = _by_part(parts, columns, ends)
         found.append(Weights(tuple(data.labels), coefficients, intercept.astype(np.float32), 0.5))

@@ -61,6 +61,8 @@ class SetFitStudent(LinearStudent):
     """See the module's text."""
 
     family: ClassVar[str] = "setfit"
+    weighs: ClassVar[bool] = False
+    """The pairs would not heed it."""
     tuned_at: ClassVar[float] = 0.95
 
     def _options(self) -> tuple[Parts, ...]:

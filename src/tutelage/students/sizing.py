@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from tutelage.embeddings.runtime import Array
 from tutelage.store import Origin
 from tutelage.students.soft import Blend
+from tutelage.types import Labelled
 
 T = TypeVar("T")
 
@@ -94,6 +96,14 @@ class Texts(NamedTuple):
     """Whether any number of classes applies to a text."""
     blend: Blend | None = None
     """How probabilities are learnt beside labels, where they are."""
+    weights: NDArray[np.float64] | None = None
+    """How much each training text counts, where they do not count alike."""
+
+
+def weights_of(examples: Sequence[Labelled]) -> NDArray[np.float64] | None:
+    """How much each example counts, in [0, 1]; None where all count in full."""
+    weights = np.array([one.weight for one in examples], np.float64)
+    return None if (weights == 1).all() else weights
 
 
 def hold_out(

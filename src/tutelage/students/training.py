@@ -14,18 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import StoreError, TrainingError, UsageError
+from tutelage.errors import StoreError, UsageError
 from tutelage.project import LEARNED_FROM, Project, newest_artefact, publish_artefact, read_card
 from tutelage.registry import versions
 from tutelage.store import Run, now, origin
 from tutelage.students.base import FitContext, Trainable
 from tutelage.students.cards import doubts, overridden
 from tutelage.students.licence import check_again, licence_of_base
+from tutelage.students.material import ALL, Material, data_of, material_of
 from tutelage.tracking.base import Begun
 from tutelage.tracking.run import Tracked, flat
 from tutelage.types import Labelled, digest
 
-KEYS = ("family", "settings", "data_fingerprint", "task", "depends")
+KEYS = ("family", "settings", "material", "data_fingerprint", "task", "depends")
 """What of a card decides what is learnt."""
 
 CHECKPOINT_DAYS = 7
@@ -58,10 +59,9 @@ def train(
     student: type[Trainable],
     settings: Any,
     progress: Callable[[float, Mapping[str, object]], None],
-    synthetic: bool = True,
+    material: Material = ALL,
 ) -> TrainReport:
-    """Fit candidate `name` on train (without `synthetic`: on its real inputs alone), choose on dev, and publish its artefact
-    with a card.
+    """Fit candidate `name` on what `material` takes of train, choose on dev, and publish its artefact with a card.
 
     Does nothing when the newest artefact has the same data and settings. Raises TrainingError or UsageError in one line.
     """
@@ -69,21 +69,12 @@ def train(
         wanted = " or ".join(student.outputs)
         raise UsageError(f"{name!r}: family {family!r} learns output {wanted}, this task's is {project.task.output!r}.")
     depends = student.depends(name, settings, project)
-    labels = project.store.labels
-    examples = [e for e in labels.read("train", settings.labels) if synthetic or not e.example.synthetic]
-    held_out = list(labels.read("dev", settings.labels))
-    if not examples:
-        whose = {"gold": "gold ", "teacher": "teacher's "}.get(settings.labels, "")
-        remedy = (
-            "Run: tutelage label" if settings.labels != "gold" else "Add some with: tutelage add FILE --label COLUMN"
-        )
-        raise TrainingError(f"{name!r}: no example in train has a {whose}label. {remedy}")
-    data = digest(
-        [[e.example.id, e.value, *([e.distribution] if e.distribution else [])] for e in (*examples, *held_out)]
-    )
+    examples, held_out, facts = material_of(project, name, student, settings, material)
+    data = digest(data_of((*examples, *held_out)))
     card = {"candidate": name, "family": family, "settings": asdict(settings), "task": project.task.schema()}
-    card |= {"data_fingerprint": data, "train": _counts(examples) | doubts(project.task.output, examples)}
-    card |= {"dev": _counts(held_out), **overridden(project, name, settings)}
+    card |= {"data_fingerprint": data, "train": _counts(examples) | facts | _doubts(project, student, examples)}
+    card |= {"dev": _counts(held_out), **overridden(project, name, settings, material)}
+    card |= {"material": told} if (told := material.facts()) else {}
     card |= {"depends": digest(depends)} if depends is not None else {}
     last = newest_artefact(project, name)
     if last is not None and _same(found := read_card(last), card):
@@ -186,13 +177,17 @@ def clear_killed(artefacts: Path) -> None:
             continue  # somebody else's process, alive
 
 
+def _doubts(project: Project, student: type[Trainable], examples: Sequence[Labelled]) -> dict[str, Any]:
+    return {} if student.unlabelled else doubts(project.task.output, examples)
+
+
 def _counts(examples: Sequence[Labelled]) -> dict[str, Any]:
     """How many labels came from whom, so that a person's and a teacher's are never mixed silently, and how many of the
     inputs a model wrote."""
     return {
         "n": len(examples),
-        "sources": dict(Counter(e.source for e in examples)),
-        "origins": dict(Counter(origin(e.source) for e in examples)),
+        "sources": dict(Counter(e.source for e in examples if e.source)),
+        "origins": dict(Counter(origin(e.source) for e in examples if e.source)),
         **({"synthetic": written} if (written := sum(e.example.synthetic is not None for e in examples)) else {}),
     }
 

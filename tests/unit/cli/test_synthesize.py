@@ -176,7 +176,7 @@ def test_who_cannot_write_is_told(project: Path, capsys: pytest.CaptureFixture[s
     assert "name who writes with --by: big" in capsys.readouterr().err
     (project / "task.toml").write_text(text.replace('"leave"', '"drop"'))
     assert run("train", "bare", "-C", project) == 2
-    assert 'neither "use" nor "leave"' in capsys.readouterr().err
+    assert "synthetic: input should be 'use' or 'leave', found 'drop'" in capsys.readouterr().err
 
 
 def test_a_spent_budget_is_one_line_and_exit_code_1(

@@ -18,6 +18,7 @@ from tutelage.evaluation.curve.subsets import nested, sizes_for, subset
 from tutelage.evaluation.harness import ExampleSet
 from tutelage.project import Project
 from tutelage.students.base import FitContext, Student
+from tutelage.students.material import data_of, material_of
 from tutelage.students.training import clear_killed
 from tutelage.types import Input, Labelled, Prediction, digest
 
@@ -67,11 +68,7 @@ def plan(project: Project, one: Candidate, sizes: Sequence[int] = (), repeats: i
     if project.task.output not in student.outputs:
         wanted = " or ".join(student.outputs)
         raise UsageError(f"{one.name!r} learns output {wanted}, this task's is {project.task.output!r}.")
-    whose = one.settings.labels
-    train = [e for e in project.store.labels.read("train", whose) if one.synthetic or not e.example.synthetic]
-    if not train:
-        said = {"gold": "gold ", "teacher": "teacher's "}.get(whose, "")
-        raise TrainingError(f"{one.name!r}: no example in train has a {said}label.")
+    train = material_of(project, one.name, student, one.settings, one.material).train
     return Plan(one, train, sizes_for(len(train), sizes), repeats)
 
 
@@ -126,9 +123,8 @@ def _key(project: Project, one: Candidate, settings: Any, train: Sequence[Labell
     """Hash of everything that decides what is learnt."""
     student: type[Student] = cast("type[Student]", one.family.student)
     task = [project.task.output, list(project.task.fields), project.task.schema(), *project.task.reading()]
-    data = [[e.example.id, e.value, *([e.distribution] if e.distribution else [])] for e in train]
     depends = student.depends(one.name, settings, project)
-    return digest(["learning-curve", one.family_name, asdict(settings), depends, task, data])
+    return digest(["learning-curve", one.family_name, asdict(settings), depends, task, data_of(train)])
 
 
 def _trained(

@@ -47,7 +47,7 @@ def fit_classifier(
             targets = mixed_targets(targets, texts.blend.weight)
         else:
             network = TextClassifier(base, classes, texts.several).to(_device())
-        start_head(network, encodings, targets, limits)
+        start_head(network, encodings, targets, limits, texts.weights)
         return network
 
     return fit_network(texts, build, settings, context, folder)
@@ -133,12 +133,13 @@ def _passes(encodings: Sequence[Encoding], texts: Texts, limits: Limits) -> list
     passes, whole = [], texts.several or texts.blend is not None
     for number, encoding in enumerate(encodings):
         target, types = texts.targets(number, encoding), texts.types(texts.train[number], encoding)
+        weight = 1.0 if texts.weights is None else float(texts.weights[number])
         for _, places in cut(encoding, limits):
             if places is None:
-                passes.append(Pass(encoding.ids, types, target))
+                passes.append(Pass(encoding.ids, types, target, weight))
             else:
                 ids, kinds = ([part[at] for at in places] for part in (encoding.ids, types))
-                passes.append(Pass(ids, kinds, target if whole or not target.ndim else target[places]))
+                passes.append(Pass(ids, kinds, target if whole or not target.ndim else target[places], weight))
     return passes
 
 

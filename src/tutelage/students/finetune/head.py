@@ -25,21 +25,30 @@ C = 20.0
 """Inverse strength of regularisation on features of unit length."""
 
 
-def start_head(network: TextClassifier, encodings: Sequence[Encoding], classes: NDArray[Any], limits: Limits) -> None:
-    """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once.
+def start_head(
+    network: TextClassifier,
+    encodings: Sequence[Encoding],
+    classes: NDArray[Any],
+    limits: Limits,
+    counts: NDArray[np.float64] | None = None,
+) -> None:
+    """Set the head's weights; `classes` (texts,) holds every class number from 0 on at least once. `counts` (texts,) is how
+    much each text counts, where they do not count alike.
 
     Of several classes it is (texts, classes), 1 where the class applies; of one that is not certain, its probability.
     """
     features = np.stack(run_windows(encodings, forward_of(network.pooled), limits))
     length = float(np.linalg.norm(features, axis=1).mean())
     if network.several:
-        rows = [_one_regression(features / length, applies) for applies in classes.T]
+        rows = [_one_regression(features / length, applies, counts) for applies in classes.T]
         weights, bias = np.stack([row[:-1] for row in rows]) / length, np.array([row[-1] for row in rows])
     else:
         shares = repeats(classes) if classes.ndim == 2 else None
         rows_of, numbers = (shares.example, shares.label) if shares else (slice(None), classes)
         regression = LogisticRegression(C=C, max_iter=200)
-        regression.fit(features[rows_of] / length, numbers, shares.weight if shares else None)
+        if shares:
+            counts = shares.weight if counts is None else shares.weight * counts[shares.example]
+        regression.fit(features[rows_of] / length, numbers, counts)
         weights, bias = regression.coef_ / length, regression.intercept_
         if len(regression.classes_) == 2:
             weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
@@ -55,9 +64,11 @@ def mixed_targets(rows: NDArray[Any], weight: float) -> NDArray[Any]:
     return result
 
 
-def _one_regression(features: Array, applies: NDArray[Any]) -> NDArray[np.float64]:
+def _one_regression(
+    features: Array, applies: NDArray[Any], counts: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Weights and bias, (width + 1,), that tell to which texts one class applies."""
     if len(np.unique(applies)) == 1:
         return np.append(np.zeros(features.shape[1]), smoothed_log_odds(int(applies.sum()), len(applies)))
-    regression = LogisticRegression(C=C, max_iter=200).fit(features, applies)
+    regression = LogisticRegression(C=C, max_iter=200).fit(features, applies, counts)
     return np.append(regression.coef_[0], regression.intercept_[0])

@@ -33,6 +33,8 @@ class Pass(NamedTuple):
     ids: list[int]
     types: list[int]
     target: NDArray[Any]
+    weight: float = 1.0
+    """How much of its loss counts."""
 
 
 @dataclass
@@ -193,6 +195,13 @@ def _loss(
             found: torch.Tensor = learn(ids, mask, wanted)
             return found
         logits = _call(network, ids, mask, types)
+    if all(one.weight == 1 for one in batch):
+        return _mean_loss(network, logits, wanted)
+    parts = [one.weight * _mean_loss(network, logits[at : at + 1], wanted[at : at + 1]) for at, one in enumerate(batch)]
+    return torch.stack(parts).mean()
+
+
+def _mean_loss(network: torch.nn.Module, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     if (own := getattr(network, "loss", None)) is not None:
         learned: torch.Tensor = own(logits.float(), wanted)
         return learned
