@@ -13,6 +13,8 @@ from tutelage.types import Value, canonical_json
 
 LONGEST = 1500
 """Words and signs of a text up to which its differences are looked for: the search takes time with the square of it."""
+ALIKE = 0.4
+"""The share of words and signs that two texts must have in common for their differences to be worth marking."""
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -30,7 +32,7 @@ class Line(NamedTuple):
 
 
 def side_by_side(task: Task, values: Sequence[Value]) -> list[list[Line]]:
-    """The lines of each answer. Of a text words are marked between two answers, of a single label nothing."""
+    """The lines of each answer. Of two texts that have enough in common the words that differ are marked, of a label nothing."""
     if all(isinstance(value, dict) for value in values):
         return _records(task, [value for value in values if isinstance(value, dict)])
     if all(isinstance(value, list) for value in values):
@@ -67,9 +69,27 @@ def _words(a: str, b: str) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     if max(len(ours), len(theirs)) > LONGEST:
         return (Part(a, False),), (Part(b, False),)
     left, right = list[Part](), list[Part]()
-    for tag, i, j, k, l in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
+    if matcher.ratio() < ALIKE:
+        return (Part(a, False),), (Part(b, False),)
+    for differs, i, j, k, l in _runs(matcher, ours):
         if i < j:
-            left.append(Part("".join(ours[i:j]), tag != "equal"))
+            left.append(Part("".join(ours[i:j]), differs))
         if k < l:
-            right.append(Part("".join(theirs[k:l]), tag != "equal"))
+            right.append(Part("".join(theirs[k:l]), differs))
     return tuple(left), tuple(right)
+
+
+def _runs(matcher: SequenceMatcher[str], ours: Sequence[str]) -> list[tuple[bool, int, int, int, int]]:
+    """What differs and what does not, in turn: (differs, from and to in ours, from and to in theirs). A single word that both
+    have between two differences is counted among them: it says little, and many small marks cannot be read."""
+    found: list[tuple[bool, int, int, int, int]] = []
+    codes = matcher.get_opcodes()
+    for at, (tag, i, j, k, l) in enumerate(codes):
+        words = sum(one[0].isalnum() for one in ours[i:j])
+        differs = tag != "equal" or (words < 2 and 0 < at < len(codes) - 1)
+        if found and found[-1][0] == differs:
+            i, k = found[-1][1], found[-1][3]
+            found.pop()
+        found.append((differs, i, j, k, l))
+    return found

@@ -82,20 +82,22 @@ class Preferring:
                 self._last = max(seq, self._last)
                 self._take(one)
 
-    def next(self, annotator: str, after: str | None = None) -> Question | None:
-        """The first question that this annotator has not answered, looking from the example `after` on, then from the start."""
+    def next(self, annotator: str, at: str = "", after: str = "") -> Question | None:
+        """The first question that this annotator has not answered: from the example `at`, or the one `after` another, on, and then
+        from the start."""
         self.refresh()
         done = self._done.get(annotator, set())
         first = None
         for id in self._shown:
             if id not in done:
-                if after is None or id > after:
+                if id >= at and id > after:
                     return self._question(annotator, id)
                 first = first or id
         return self._question(annotator, first) if first else None
 
     def question(self, annotator: str, example_id: str) -> Question:
         """Raises DataError for an example that nobody is asked about."""
+        self.refresh()
         if example_id not in self._shown:
             raise DataError(f"There is nothing to compare on example {example_id!r:.80}. Load the page again.")
         return self._question(annotator, example_id)
@@ -123,7 +125,6 @@ class Preferring:
 
         Raises DataError for scores that do not fit, StaleDecision where the question `id` is no longer asked.
         """
-        self.refresh()
         question = self.question(annotator, example_id)
         if id != question.id or example_id in self._done.get(annotator, ()):
             return self._repeated(annotator, id, example_id, scores)

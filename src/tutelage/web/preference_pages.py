@@ -34,7 +34,7 @@ def routes(desk: Preferring) -> list[Route]:
 
     async def ask(request: Request) -> Response:
         name, given = annotator(request), request.query_params
-        context = await run_in_threadpool(_context, desk, name, given.get("example"), given.get("after"))
+        context = await run_in_threadpool(_context, desk, name, given.get("at", ""), given.get("after", ""))
         return page(request, template, {**context, "address": at})
 
     async def answer(request: Request) -> Response:
@@ -47,14 +47,14 @@ def routes(desk: Preferring) -> list[Route]:
     async def undo(request: Request) -> Response:
         name, form = annotator(request), await read_form(request)
         example = await run_in_threadpool(desk.undo, name, str(form.get("id", "")))
-        return RedirectResponse(f"{at}?example={example}", 303)
+        return RedirectResponse(f"{at}?at={example}", 303)
 
     return [Route(at, ask), Route(at, answer, methods=["POST"]), Route(f"{at}/undo", undo, methods=["POST"])]
 
 
-def _context(desk: Preferring, name: str, example: str | None, after: str | None) -> dict[str, Any]:
+def _context(desk: Preferring, name: str, at: str, after: str) -> dict[str, Any]:
     """What the page shows; nothing of it tells which candidate answered what."""
-    question = desk.question(name, example) if example else desk.next(name, after)
+    question = desk.next(name, at, after)
     found: dict[str, Any] = {
         "question": question,
         "standing": desk.standing(name),

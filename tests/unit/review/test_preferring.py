@@ -91,7 +91,8 @@ def test_what_is_taken_back_is_asked_again(tmp_path: Path) -> None:
     assert desk.undo("Ada", last) == desk.undo("Ada", last) == first.example.id
     with pytest.raises(DataError, match="Bob made no comparison"):
         desk.undo("Bob", last)
-    again = asked(desk, "Ada")
+    again = desk.next("Ada", at=first.example.id)
+    assert again and again == asked(desk, "Ada")
     assert again.example == first.example and again.id != first.id and desk.standing("Ada").last is None
     with pytest.raises(StaleDecision):  # a page that was open all the while
         desk.answer("Ada", first.example.id, first.id, [1.0, 0.0])

@@ -100,7 +100,8 @@ function press(event) {
   }
   const choose = (value) => () => find(`#asked button[value="${value}"]`)?.click();
   const pair = { "1": choose("1"), ArrowLeft: choose("1"), "2": choose("2"), ArrowRight: choose("2"), "0": choose("tie"), t: choose("tie") };
-  const many = { ArrowUp: () => frame(Math.max(framed() - 1, 0)), ArrowDown: () => frame(Math.min(framed() + 1, ranked().length - 1)) };
+  const back = () => frame(Math.max(framed() - 1, 0)), on = () => frame(Math.min(framed() + 1, ranked().length - 1));
+  const many = { ArrowUp: back, ArrowLeft: back, ArrowDown: on, ArrowRight: on };
   const both = {
     s: () => find("#skip")?.click(),
     u: () => find("#undo button")?.click(),
