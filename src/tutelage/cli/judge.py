@@ -20,6 +20,7 @@ from tutelage.evaluation.judge.comparing import Comparison, Rating, compare, rat
 from tutelage.evaluation.judge.judges import judge_named
 from tutelage.evaluation.judge.pairwise import Positions
 from tutelage.evaluation.judge.votes import Votes, read_votes, sample
+from tutelage.evaluation.preference.people import people_votes
 from tutelage.project import Project
 from tutelage.types import Split
 
@@ -39,6 +40,11 @@ SHOWN = 5
     metavar="FILE",
     help="Measure the judge's agreement with people's votes on pairs of answers instead.",
 )
+@click.option(
+    "--check-people",
+    is_flag=True,
+    help="Measure its agreement with what people said on `tutelage prefer` of the split's answers instead.",
+)
 @json_option
 @project_options
 def command(
@@ -48,6 +54,7 @@ def command(
     split: Split,
     limit: int | None,
     votes_file: Path | None,
+    check_people: bool,
     as_json: bool,
 ) -> None:
     """Compare the stored answers of two candidates, or rate those of one, by a language model.
@@ -64,11 +71,15 @@ def command(
       tutelage evaluate small large --unlabelled && tutelage judge small large --by strict
       tutelage judge small --by quality --limit 100
       tutelage judge --check votes.jsonl --by strict
+      tutelage judge --check-people --by strict --split dev
     """
-    if votes_file:
+    if votes_file or check_people:
         if names:
             raise UsageError(f"--check compares a judge with people, not candidates. Leave out {' '.join(names)}.")
-        _check(project, judge_name, votes_file, limit, as_json)
+        if votes_file and check_people:
+            raise UsageError("--check and --check-people name whose votes count. Choose one.")
+        votes = _read(project, votes_file) if votes_file else people_votes(project, split)
+        _check(project, judge_name, votes, limit, as_json)
         return
     if len(names) not in (1, 2):
         raise UsageError(f"Name two candidates to compare or one to rate, found {len(names)}.")
@@ -96,13 +107,17 @@ def command(
             emit(rating, as_json, describe_rating(rating))
 
 
-def _check(project: Project, judge_name: str, file: Path, limit: int | None, as_json: bool) -> None:
-    judge = judge_named(project, judge_name)
+def _read(project: Project, file: Path) -> Votes:
     votes = read_votes(file, project.task.instructions)
     for row in votes.bad[:SHOWN]:
         click.echo(f"{file}, line {row.line}: {row.reason}. Left out.", err=True)
     if len(votes.bad) > SHOWN:
         click.echo(f"... and {len(votes.bad) - SHOWN} more rows that cannot be used.", err=True)
+    return votes
+
+
+def _check(project: Project, judge_name: str, votes: Votes, limit: int | None, as_json: bool) -> None:
+    judge = judge_named(project, judge_name)
     with telling() as tell:
         checking = partial(tell, f"Checking {judge.name}")
         found = asyncio.run(check(project, judge, sample(votes.votes, limit), checking))

@@ -17,6 +17,7 @@ from tutelage.evaluation.exports import write_files
 from tutelage.evaluation.preference.drawing import heat_map, ranking_charts
 from tutelage.evaluation.preference.leaderboard import Leaderboard, Options, make_leaderboard
 from tutelage.evaluation.preference.matches import Matches
+from tutelage.evaluation.preference.people import from_people
 from tutelage.evaluation.preference.shown import text
 from tutelage.evaluation.preference.sources import from_file, from_judge, from_scores
 from tutelage.project import Project
@@ -35,6 +36,12 @@ SHOWN = 5
     metavar="FILE",
     help="Take votes: JSON lines or CSV with input, model_a, model_b, winner (a, b, tie).",
 )
+@click.option(
+    "--from",
+    "origin",
+    type=click.Choice(["scores", "people"]),
+    help="Take the scores of evaluated candidates (the default), or what people said on `tutelage prefer`.",
+)
 @click.option("--source", metavar="NAME", help="Of FILE, take the rows with this `source` only.")
 @split_option
 @against_option
@@ -52,6 +59,7 @@ def command(
     models: tuple[str, ...],
     judge: str | None,
     file: Path | None,
+    origin: str | None,
     source: str | None,
     split: Split,
     against: str | None,
@@ -64,23 +72,27 @@ def command(
 ) -> None:
     """Rate models by matches between them: overall, by domain, for one input, with intervals.
 
-    Matches come from the scores of evaluated candidates, or with --by from a judge's stored verdicts, or with --file from
-    people's votes; never from two of them at once. Nobody is asked. Writes leaderboard.json and the charts of win
-    probabilities and ratings as PNG and SVG.
+    Matches come from the scores of evaluated candidates, or with --by from a judge's stored verdicts, or from people: with
+    --from people what they said on the page of `tutelage prefer`, with --file votes; never from two of them at once. Nobody is
+    asked. Writes leaderboard.json and the charts of win probabilities and ratings as PNG and SVG.
 
     \b
     Examples:
       tutelage leaderboard
       tutelage leaderboard small large --by strict
+      tutelage leaderboard small large --from people --split dev
       tutelage leaderboard --file votes.jsonl --input "Where is my parcel?"
     """
-    if judge and file:
-        raise UsageError("--by takes a judge's verdicts and --file people's votes, which are never mixed. Choose one.")
+    if (judge and file) or (origin and (judge or file)):
+        raise UsageError("--by, --file and --from name whose word counts, and sources are never mixed. Choose one.")
     if source and not file:
         raise UsageError("--source chooses rows of --file. Name the file as well.")
     if input_text is not None and not input_text.strip():
         raise UsageError("--input is empty. Give the text of an input.")
-    matches = _matches(project, models, judge, file, source, split, against)
+    if origin == "people":
+        matches = from_people(project, split, models)
+    else:
+        matches = _matches(project, models, judge, file, source, split, against)
     if not matches.matches:
         raise DataError(f"No match is between {', '.join(models)}.")
     encoder = stored_encoder(base, project.path, project.artefacts / "encoders") if base else None

@@ -16,6 +16,7 @@ from tutelage.evaluation.preference.shown import preference_section
 from tutelage.labels.splitting import example_id
 from tutelage.models.fake import FakeOpenAI, Script
 from tutelage.project import open_project
+from tutelage.review.preferring import Preferring
 from tutelage.types import Prediction
 
 N = 30
@@ -158,3 +159,24 @@ def test_a_section_for_the_report(evaluated: Path) -> None:
     assert found is not None and found.title == "Leaderboard" and len(found.rows) == 3 and len(found.charts) == 2
     assert all(len(row) == len(found.columns) for row in found.rows)
     assert preference_section(open_project(evaluated), "dev") is None
+
+
+def test_by_people_of_the_store_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "-C", project) == 0 and run("leaderboard", "--from", "people", "-C", project) == 1
+    assert "tutelage prefer A B --split test" in capsys.readouterr().err
+    opened = open_project(project)
+    desk = Preferring(opened, ["large", "small"], "test")
+    while question := desk.next("Ada"):
+        scores = [1.0 if shown.given[0].candidate == "large" else 0.0 for shown in question.answers]
+        desk.answer("Ada", question.example.id, question.id, scores)
+    opened.store.close()
+    assert run("leaderboard", "large", "small", "--from", "people", "--json", "-C", project) == 0
+    found = last_json(capsys)
+    rows = {row["model"]: row for row in found["overall"]["ratings"]}
+    assert found["source"] == "1 person who compared answers on test"
+    assert rows["large"]["wins"] == desk.standing("Ada").total == 8 and rows["large"]["losses"] == 0
+    assert run("leaderboard", "--from", "people", "--by", "strict", "-C", project) == 2
+    assert run("judge", "--check-people", "--by", "strict", "--json", "-C", project) == 0
+    assert last_json(capsys)["check"]["n"] == 8
+    assert run("judge", "--check-people", "--check", "votes.jsonl", "--by", "strict", "-C", project) == 2
+    assert "Choose one." in capsys.readouterr().err

@@ -15,7 +15,7 @@ from tutelage.evaluation.judge.votes import Vote, Votes
 from tutelage.evaluation.preference.matches import Match, Matches
 from tutelage.project import Project
 from tutelage.store import Answer, Preference
-from tutelage.types import Prediction, Split, Value, canonical_json
+from tutelage.types import Example, Prediction, Split, Value, canonical_json
 
 FLIPPED: Mapping[Winner, Winner] = {"a": "b", "b": "a", "tie": "tie"}
 
@@ -132,22 +132,26 @@ def people_votes(project: Project, split: Split) -> Votes:
     Where no outcome has the most votes, the pair is undecided. Raises DataError when nothing is stored for the split.
     """
     examples = {one.id: one for one in project.store.examples.read(split)}
-    cast: dict[tuple[str, str, str], list[Winner]] = {}
+    cast: dict[tuple[str, frozenset[str]], list[Compared]] = {}
     for one in compared(project.store.preferences.stand()):
         if one.preference.example_id in examples:
-            a, b = shown(one.a.value), shown(one.b.value)
-            key = (one.preference.example_id, min(a, b), max(a, b))
-            cast.setdefault(key, []).append(one.winner if a <= b else FLIPPED[one.winner])
-    if not cast:
+            cast.setdefault((one.preference.example_id, _key(one.a.value, one.b.value)), []).append(one)
+    votes = [_vote(project, examples[id], said) for (id, _), said in cast.items()]
+    decided = tuple(vote for vote in votes if vote)
+    if not decided:
         raise DataError(
-            f"No comparison by people is stored for {split!r}. Make some with: tutelage prefer A B --split {split}"
+            f"No comparison by people on {split!r} is stored, or none on which most agree: {len(votes)} pairs of answers. Make "
+            f"more with: tutelage prefer A B --split {split}"
         )
-    votes, undecided = list[Vote](), 0
-    for (id, a, b), words in cast.items():
-        (label, most), *others = Counter(words).most_common()
-        if others and others[0][1] == most:
-            undecided += 1
-            continue
-        pair = Pair(project.task.instructions, project.task.input_text(examples[id].input), a, b)
-        votes.append(Vote(pair, label, tuple(words)))
-    return Votes(tuple(votes), undecided, ())
+    return Votes(decided, len(votes) - len(decided), ())
+
+
+def _vote(project: Project, example: Example, said: Sequence[Compared]) -> Vote | None:
+    """The answers in the order in which the first annotator saw them."""
+    a, b = said[0].a.value, said[0].b.value
+    words = [one.winner if one.a.value == a else FLIPPED[one.winner] for one in said]
+    (label, most), *others = Counter(words).most_common()
+    if others and others[0][1] == most:
+        return None
+    pair = Pair(project.task.instructions, project.task.input_text(example.input), shown(a), shown(b))
+    return Vote(pair, label, tuple(words))
