@@ -15,7 +15,10 @@ from tutelage.settings import wait_passively
 VERBS = {
     "init": "Make a project: a folder with task.toml.",
     "add": "Add examples (and labels) from a file.",
+    "dataset": "Write examples and labels for other programs, annotation tools and fine-tuning.",
     "label": "Ask the teacher for labels.",
+    "review": "Make labels good on a page: accept, edit, reject, by keyboard.",
+    "quality": "Which labels are probably wrong, which contradict, what leaks between splits.",
     "synthesize": "Let a model write new inputs for train, and measure what they bring.",
     "train": "Train students on the labels.",
     "evaluate": "Make candidates answer the test set and measure them.",
