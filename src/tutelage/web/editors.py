@@ -89,9 +89,10 @@ def shown(task: Task, value: Value | None) -> list[tuple[str, Sequence[str]]]:
     """An answer to be read: (field, its values), the field "" for kinds of output that have none."""
     if value is None:
         return []
-    if isinstance(value, Mapping):
-        return [(name, [_plain(one) for one in _listed(item)]) for name, item in value.items()]
-    return [("", value if isinstance(value, list) else [value])]
+    if isinstance(task, RecordTask) and isinstance(value, Mapping):
+        names = [one.name for one in task.answer_fields]
+        return [(name, [_plain(one) for one in _listed(value.get(name))]) for name in names]
+    return [("", [_plain(one) for one in _listed(value)])]
 
 
 def segments(task: Task, input: Input, value: Value | None) -> dict[str, list[Segment]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -158,7 +157,6 @@ class _Pages:
         """The page of an example; with `form` as it was filled, and why that was refused."""
         name = who(request)
         initial = _initial(one)
-        newest = self.desk.newest(name) if name else None
         context = {
             "one": one,
             "why": self.desk.why(order, one.example.id),
@@ -174,11 +172,9 @@ class _Pages:
             "error": str(error) if error else None,
             "now": f"{time.time():.3f}",
             "done": told(one.own) if one.own else "",
-            "newest": newest,
-            "newest_said": f"{told(newest)}{_in_words(newest)}" if newest else "",
             "instructions": self.task.instructions,
         }
-        context |= self._strip(order)
+        context |= self._strip(order, name)
         status = 200 if error is None else 409 if isinstance(error, StaleDecision) else 422
         return page(request, "review.html", context, status)
 
@@ -210,9 +206,7 @@ class _Pages:
             "skipped": len(self.desk.skipped(name)),
             "conflicts": len(self.desk.conflicts()),
         }
-        newest = self.desk.newest(name)
-        context |= {"newest": newest, "newest_said": f"{told(newest)}{_in_words(newest)}" if newest else ""}
-        return page(request, "done.html", context | self._strip(order), 422 if error else 200)
+        return page(request, "done.html", context | self._strip(order, name), 422 if error else 200)
 
     def _table(self, request: Request, order: str, rows: int, status: str, error: str | None = None) -> Response:
         name = annotator(request)
@@ -225,7 +219,7 @@ class _Pages:
         if error is not None and wants_json(request):
             return JSONResponse({"error": error}, 422)
         context = {"rows": drawn, "count": rows, "counts": ROWS, "status": status, "error": problem}
-        return page(request, "table.html", context | self._strip(order), 422 if problem else 200)
+        return page(request, "table.html", context | self._strip(order, name), 422 if problem else 200)
 
     def _row(self, one: Shown, where: str, order: str = "") -> dict[str, Any]:
         query = f"?{urlencode({'order': order})}" if order else ""
@@ -241,9 +235,12 @@ class _Pages:
             "key": one.suggestion.key if one.suggestion else "",
         }
 
-    def _strip(self, order: str) -> dict[str, Any]:
-        """What the strip above every page of examples shows."""
+    def _strip(self, order: str, name: str | None) -> dict[str, Any]:
+        """What stands above and below every page of examples."""
+        newest = self.desk.newest(name) if name else None
         return {
+            "newest": newest,
+            "newest_said": _last(self.task, newest),
             "progress": self.desk.progress(),
             "order": order,
             "orders": [*ORDERS.rows(), SKIPPED],
@@ -294,14 +291,15 @@ def _go(request: Request, address: str, name: str) -> Response:
     return response
 
 
-def _in_words(decision: Decision, longest: int = 60) -> str:
-    """The answer of a decision, short."""
-    value = decision.value if decision.value is not None else decision.suggestion
-    if value is None:
+def _last(task: Task, decision: Decision | None, longest: int = 60) -> str:
+    """The annotator's newest decision in a few words."""
+    if decision is None:
         return ""
-    parts: Sequence[str] = value if isinstance(value, list) else [str(value)]
-    text = ", ".join(parts) if not isinstance(value, dict) else ", ".join(f"{k}: {v}" for k, v in value.items() if v)
-    return f": {text if len(text) <= longest else text[: longest - 1] + '…'}"
+    lines = shown(task, decision.value if decision.value is not None else decision.suggestion)
+    parts = [f"{name}: {', '.join(values)}" if name else ", ".join(values) for name, values in lines if values]
+    text = "; ".join(parts)
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    return f"{told(decision)}: {text}" if text else told(decision)
 
 
 def _rows(given: str | None) -> int:

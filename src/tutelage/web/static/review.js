@@ -120,9 +120,10 @@ function note() {
 const rows = () => [...document.querySelectorAll("#bulk tbody tr")];
 const current = () => rows().find((one) => one.classList.contains("current"));
 
-function turn(by) {
+function turn(by, focus = true) {
   const all = rows(), at = Math.min(Math.max(all.indexOf(current()) + by, 0), all.length - 1);
   all.forEach((one, place) => one.classList.toggle("current", place === at));
+  if (!focus) return;
   all[at]?.querySelector("a.button").focus({ preventScroll: true });
   all[at]?.scrollIntoView({ block: "nearest" });
 }
@@ -137,7 +138,7 @@ const KEYS = {
   s: press("button[value=skip]"), u: press("#undo button"), e: edit, n: note, "?": () => find("#help").showModal(),
 };
 const ROW_KEYS = {
-  ArrowDown: () => turn(1), ArrowUp: () => turn(-1), j: () => turn(1), k: () => turn(-1), x: check, c: press("button[value=checked]"),
+  ArrowDown: () => turn(1), ArrowUp: () => turn(-1), j: () => turn(1), k: () => turn(-1), x: check, c: press("button[value=checked]"), u: KEYS.u,
   a: () => current()?.querySelector("button[name=accept]")?.click(), e: () => current()?.querySelector("a.button").click(),
 };
 
@@ -167,7 +168,7 @@ function begin() {
   find("#decision")?.addEventListener("input", keepDraft);
   find("#keys")?.addEventListener("click", KEYS["?"]);
   for (const one of document.querySelectorAll(".order select")) one.addEventListener("change", () => one.form.requestSubmit());
-  if (find("#bulk")) turn(1);
+  if (find("#bulk")) turn(1, false);
 }
 
 document.documentElement.classList.add("js");
