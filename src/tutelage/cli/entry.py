@@ -15,7 +15,6 @@ from tutelage.settings import wait_passively
 VERBS = {
     "init": "Make a project: a folder with task.toml.",
     "add": "Add examples (and labels) from a file.",
-    "dataset": "Write examples and labels for other programs, annotation tools and fine-tuning.",
     "label": "Ask the teacher for labels.",
     "review": "Make labels good on a page: accept, edit, reject, by keyboard.",
     "quality": "Which labels are probably wrong, which contradict, what leaks between splits.",
@@ -41,6 +40,7 @@ VERBS = {
     "keys": "Virtual keys of the gateway: make, list, rotate, revoke them, and see what they spent.",
     "traces": "What was asked of the gateway and who answered: list, show, follow, say what was right.",
     "harvest": "Make examples and labels of the gateway's traces and what people said about them.",
+    "dataset": "Write examples and labels for other programs, annotation tools and fine-tuning.",
     "export": "Write a student as a wheel or other files that run without tutelage.",
     "run": "Everything in order: add, label, train, evaluate, report.",
     "list": "List candidates, examples, labels and runs.",

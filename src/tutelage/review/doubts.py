@@ -9,6 +9,11 @@ from tutelage.errors import TutelageError, UsageError
 from tutelage.evaluation.candidates import candidate
 from tutelage.project import LEARNED_FROM, Project, newest_artefact
 from tutelage.review.claims import shown
+from tutelage.review.orders import audit_order
+from tutelage.routing.certificate import certificate_path, read_certificate
+from tutelage.routing.confidence import Confidence
+from tutelage.routing.nearness import near_texts
+from tutelage.routing.novelty import BLOCK, MOST_KNOWN
 from tutelage.store import Queued, in_force
 from tutelage.types import Prediction, Split, Value, canonical_json
 
@@ -83,11 +88,59 @@ def _canonical(project: Project, value: Value) -> Value:
 
 
 def novel(project: Project, split: Split) -> list[Queued]:
-    raise UsageError("The order 'novel' is not there yet.")
+    """The least like what is known first: like the examples of train that a person labelled or that were imported with labels,
+    else like all labelled ones. An example that is known itself is compared with the others. Raises UsageError where train has
+    no labels."""
+    labelled = list(project.store.labels.read("train", "gold")) or list(project.store.labels.read("train"))
+    if not labelled:
+        raise UsageError("No example of train has a label, so that none is known. Run: tutelage label")
+    kept = set(audit_order([one.example.id for one in labelled], "novel")[:MOST_KNOWN])
+    text_of = project.task.input_text
+    near = near_texts("characters", [text_of(one.example.input) for one in labelled if one.example.id in kept])
+    asked = list(project.store.examples.read(split))
+    far: dict[str, float] = {}
+    for skip in (0, 1):  # a known text is nearest to itself
+        some = [one for one in asked if (one.id in kept) == bool(skip)]
+        for at in range(0, len(some), BLOCK):
+            block = some[at : at + BLOCK]
+            found = near.distances([text_of(one.input) for one in block], skip).clip(0, 1)
+            far |= {one.id: round(float(distance), 6) for one, distance in zip(block, found, strict=True)}
+    ranked = sorted(far, key=lambda id: (-far[id], id))
+    return [Queued(id, far[id], f"{far[id]:.2f} from the nearest labelled text") for id in ranked]
 
 
 def threshold(project: Project, split: Split) -> list[Queued]:
-    raise UsageError("The order 'threshold' is not there yet.")
+    """The nearest to a cascade's threshold first, by its first stage's stored answers: of the first candidate with a certificate
+    that has one. Raises UsageError where there is none, or the stage has not answered."""
+    ids = project.store.examples.ids(split)
+    found = next(filter(None, (_certified(project, name) for name in project.file.candidates)), None)
+    if found is None:
+        raise UsageError("No cascade of task.toml has a certificate with a threshold. Run: tutelage calibrate NAME")
+    name, stage, at, confidence = found
+    answers = list(_unlearned(project, stage, _answers(project, stage, ids)).items())
+    if not answers:
+        raise UsageError(
+            f"{stage!r}, the first stage of {name!r}, has not answered {split!r}. "
+            f"Run: tutelage evaluate {stage} --split {split} --unlabelled"
+        )
+    sure = {id: float(one) for (id, _), one in zip(answers, confidence.of([one for _, one in answers]), strict=True)}
+    ranked = sorted(sure, key=lambda id: (abs(sure[id] - at), id))
+    return [
+        Queued(id, round(sure[id], 6), f"{stage} is {sure[id]:.2f} sure; {name} asks from {at:.2f} down")
+        for id in ranked
+    ]
+
+
+def _certified(project: Project, name: str) -> tuple[str, str, float, Confidence] | None:
+    """A cascade that has a certificate, its first stage, its threshold and how the stage's confidence is read."""
+    path = certificate_path(project, name)
+    if not path.is_file():
+        return None
+    certificate = read_certificate(path)
+    stage = certificate.stages[0]
+    if certificate.family != "cascade" or certificate.threshold is None or stage.confidence is None:
+        return None
+    return name, stage.name, certificate.threshold, Confidence.of_json(stage.confidence)
 
 
 def _answers(project: Project, name: str, ids: Sequence[str]) -> dict[str, Prediction]:

@@ -91,7 +91,7 @@ def find_errors(
         )
     found = unseen(project, split, by, folds, progress)
     scored = _scored(project, found)
-    scored.sort(key=lambda one: (not one.flagged, one.score, one.example_id))
+    scored.sort(key=lambda one: (one.score, one.example_id))
     project.store.queues.put(ERRORS, split, [Queued(one.example_id, one.score, one.reason) for one in scored])
     flagged = sum(one.flagged for one in scored)
     share = proportion(flagged, len(scored))
@@ -132,9 +132,10 @@ def _one_label(found: Unseen) -> tuple[Floats, NDArray[np.bool_], list[str]]:
     column = {name: at for at, name in enumerate(names)}
     labels = np.array([column[name] for name in given])
     chances = np.array([_chances(one, column) for one in found.predictions])
-    scores: Floats = load("cleanlab.rank:get_label_quality_scores", "quality")(labels, chances)
-    flags: NDArray[np.bool_] = load("cleanlab.filter:find_label_issues", "quality")(labels, chances, n_jobs=1)
-    counts = Counter(given)
+    scores: Floats = chances[np.arange(len(labels)), labels]
+    counts, flags = Counter(given), np.zeros(len(labels), np.bool_)
+    if len(counts) > 1:  # else no label is known for another one's
+        flags = load("cleanlab.filter:find_label_issues", "quality")(labels, chances, n_jobs=1)
     return scores, flags, [_label_reason(found, at, scores[at], counts) for at in range(len(given))]
 
 

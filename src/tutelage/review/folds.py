@@ -81,7 +81,7 @@ def cut(labelled: Iterable[Labelled], folds: int) -> list[list[Labelled]]:
     """The examples in parts of one size that hold each answer equally often. A group stays whole; the same examples always
     give the same parts, in whatever order they come."""
     groups: dict[str, list[Labelled]] = {}
-    for one in labelled:
+    for one in sorted(labelled, key=lambda one: one.example.id):
         groups.setdefault(f"group {one.example.group}" if one.example.group else one.example.id, []).append(one)
     ordered = sorted(groups.items(), key=lambda item: (canonical_json(item[1][0].value), digest(item[0])))
     parts: list[list[Labelled]] = [[] for _ in range(max(2, min(folds, len(ordered))))]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.cascades import make_project, run
 from tests.panels import recorded_project
 
 from tutelage.errors import UnknownName, UsageError
 from tutelage.labels.splitting import example_id
 from tutelage.project import Project
 from tutelage.review.orders import audit_order, order
-from tutelage.types import Example
+from tutelage.routing.certificate import certificate_path, read_certificate
+from tutelage.types import Example, Label
 
 
 def added(project: Project, text: str) -> str:
@@ -81,3 +83,31 @@ def test_what_has_nothing_to_go_by_says_what_to_do(project: Project) -> None:
         order(project, "doubtful", "train")
     with pytest.raises(UsageError, match="Fewer than two have answered"):
         order(project, "disagree", "train")
+
+
+def test_the_least_like_what_is_labelled_first(project: Project) -> None:
+    with pytest.raises(UsageError, match="No example of train has a label"):
+        order(project, "novel", "dev")
+    for text in ("question 1 of train", "question 22 of train", "question 7 of train"):
+        given = {"text": text}
+        project.store.examples.add([Example(example_id(given), given, "train")])
+        project.store.labels.add([Label(example_id(given), "yes", "human:ada")])
+    odd = added(project, "where did my parcel go")
+    first = order(project, "novel", "dev")[0]
+    assert (first.example_id, first.reason) == (odd, "1.00 from the nearest labelled text")
+    # What is labelled itself is compared with the others.
+    assert all(0 < (one.score or 0) < 1 for one in order(project, "novel", "train"))
+
+
+def test_the_nearest_to_a_certified_threshold_first(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    with pytest.raises(UsageError, match="tutelage calibrate NAME"):
+        order(project, "threshold", "test")
+    assert run("calibrate", "cascade", "-C", tmp_path, "--max-loss", "0.1") == 0
+    at = read_certificate(certificate_path(project, "cascade")).threshold
+    assert at is not None
+    found = order(project, "threshold", "calibration")
+    far = [abs((one.score or 0.0) - at) for one in found]
+    assert far == sorted(far) and f"cascade asks from {at:.2f} down" in (found[0].reason or "")
+    with pytest.raises(UsageError, match="'student', the first stage of 'cascade', has not answered 'train'"):
+        order(project, "threshold", "train")

@@ -1,0 +1,131 @@
+"""tutelage quality: what is known of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tutelage.cli.options import emit, json_option, project_options
+from tutelage.cli.progress import sharing
+from tutelage.errors import DataError
+from tutelage.project import Project
+from tutelage.review.claims import shown
+from tutelage.review.duplicates import NEAR, Twins
+from tutelage.review.folds import FOLDS
+from tutelage.review.quality import Looked, Quality, facts, quality, write_quality
+from tutelage.types import SPLITS, Split
+
+WIDEST = 160
+"""Characters of an input on a line."""
+
+
+@click.command("quality")
+@click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Look for errors here.")
+@click.option("--by", metavar="NAME", help="Ask this student (default: the first that learns the task, else built-in).")
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=FOLDS, show_default=True, help="Parts that train is cut into."
+)
+@click.option(
+    "--near",
+    type=click.FloatRange(min=0.5, max=1),
+    default=NEAR,
+    show_default=True,
+    help="Share of common runs of four characters from which two inputs are near-duplicates.",
+)
+@click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Show so many of each kind.")
+@click.option("--errors/--no-errors", default=True, show_default=True, help="Look for probable label errors.")
+@click.option("--duplicates/--no-duplicates", default=True, show_default=True, help="Compare inputs with each other.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write everything as JSON and CSV here.")
+@json_option
+@project_options
+def command(
+    project: Project,
+    split: Split,
+    by: str | None,
+    folds: int,
+    near: float,
+    top: int,
+    errors: bool,
+    duplicates: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what is known of the labels: who gave them, which are probably wrong, which contradict, what leaks.
+
+    A label is probably wrong where a student that never saw it says otherwise: train is cut into parts, and each is answered by
+    a student of the others. That order is what `tutelage review --order errors` shows. Near-duplicates with other labels are
+    named, and near-duplicates of train and dev in another split: with these the exit code is 1, since what is measured there is
+    too good. Students are not trained again until labels change.
+
+    \b
+    Examples:
+      tutelage quality
+      tutelage quality --by minilm --top 50 --out reports/quality
+      tutelage quality --no-errors --near 0.9 --json
+    """
+    looked = Looked(by, folds, near, errors, duplicates)
+    with sharing(f"Answering {split} unseen") as tell:
+        found = quality(project, split, looked, tell)
+    lines = list(describe(project, found, top))
+    if out is not None:
+        lines += [f"wrote {path}" for path in write_quality(project, found, out).values()]
+    emit(facts(project, found, top), as_json, "\n".join(lines))
+    if found.leakage is not None and found.leakage.pairs:
+        spoilt = ", ".join(f"{one.leaked} of {one.n} {one.split}" for one in found.leakage.splits if one.leaked)
+        raise DataError(
+            f"Near-duplicates of what is learned from or chosen on: {spoilt} examples, whose scores are too good. Add the data "
+            f"anew without them or with alike inputs in one --group, or say that they are not alike by --near (now {near:g})."
+        )
+
+
+def describe(project: Project, found: Quality, top: int) -> Iterator[str]:
+    """The facts as lines for people."""
+    yield f"{project.task.name}: labels"
+    for split, n in found.examples.items():
+        by = [f"{count} by {source}" for source, of, count in found.counts if of == split]
+        if n:
+            yield f"  {split}: {n} examples; {', '.join(by) or 'no labels'}"
+    yield ""
+    yield from _errors(project, found, top)
+    if found.conflicts is not None and found.leakage is not None:
+        yield ""
+        yield f"Near-duplicates with other labels (from {found.near:g} alike): {len(found.conflicts)}"
+        for one in found.conflicts[:top]:
+            sides = zip(one.labels, one.sources, strict=True)
+            yield f"  {one.twins.share:.2f}  {' / '.join(f'{shown(label)} ({source})' for label, source in sides)}"
+            yield from _pair(project, one.twins)
+        yield ""
+        yield f"Near-duplicates across splits: {len(found.leakage.pairs)}"
+        for leaked in found.leakage.splits:
+            share = f"{leaked.share.value:.1%} (95 %: {leaked.share.low:.1%} to {leaked.share.high:.1%})"
+            yield f"  {leaked.split}: {leaked.leaked} of {leaked.n} leak, {share}"
+        for pair in found.leakage.pairs[:top]:
+            yield f"  {pair.share:.2f}  {pair.first.split} / {pair.second.split}"
+            yield from _pair(project, pair)
+
+
+def _errors(project: Project, found: Quality, top: int) -> Iterator[str]:
+    errors = found.errors
+    if errors is None:
+        yield f"Probable label errors: {found.no_errors}"
+        return
+    share = f"{errors.share.value:.1%} (95 %: {errors.share.low:.1%} to {errors.share.high:.1%} over examples)"
+    yield f"Probable label errors in {errors.split}: {errors.flagged} of {errors.n} labels, {share}"
+    yield f"  by confident learning on {errors.student}, trained on {errors.trained_on}; not a measurement: an audit by people is"
+    some = errors.suspects[:top]
+    texts = project.store.examples.pick([one.example_id for one in some])
+    for one in some:
+        yield f"  {one.score:.3f}  {_line(project.task.input_text(texts[one.example_id].input))}"
+        yield f"         {one.reason} [{one.source}, {one.example_id}]"
+
+
+def _pair(project: Project, pair: Twins) -> Iterator[str]:
+    for one in (pair.first, pair.second):
+        yield f"        {_line(project.task.input_text(one.input))}"
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
