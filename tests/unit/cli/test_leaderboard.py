@@ -171,12 +171,13 @@ def test_by_people_of_the_store_alone(project: Path, capsys: pytest.CaptureFixtu
         desk.answer("Ada", question.example.id, question.id, scores)
     opened.store.close()
     assert run("leaderboard", "large", "small", "--from", "people", "--json", "-C", project) == 0
-    found = last_json(capsys)
+    found: Any = last_json(capsys)
     rows = {row["model"]: row for row in found["overall"]["ratings"]}
     assert found["source"] == "1 person who compared answers on test"
     assert rows["large"]["wins"] == desk.standing("Ada").total == 8 and rows["large"]["losses"] == 0
     assert run("leaderboard", "--from", "people", "--by", "strict", "-C", project) == 2
     assert run("judge", "--check-people", "--by", "strict", "--json", "-C", project) == 0
-    assert last_json(capsys)["check"]["n"] == 8
+    checked: Any = last_json(capsys)
+    assert checked["check"]["n"] == 8
     assert run("judge", "--check-people", "--check", "votes.jsonl", "--by", "strict", "-C", project) == 2
     assert "Choose one." in capsys.readouterr().err

@@ -13,6 +13,7 @@ from tutelage.errors import DataError, StaleDecision, UsageError
 from tutelage.evaluation.preference.people import compared, from_people, pairs, people_votes
 from tutelage.review.preferring import Preferring, Question
 from tutelage.store import Answer, Preference
+from tutelage.types import Value
 
 
 def many(count: int) -> dict[str, list[str]]:
@@ -44,7 +45,10 @@ def test_a_ranking_of_k_gives_k_choose_2_pairs() -> None:
 
 
 def test_every_question_once_and_equal_or_failed_answers_never(tmp_path: Path) -> None:
-    answers = {"small": ["a", "b", None, "d", "same"], "large": ["A", "B", "C", "D", "same"]}
+    answers: dict[str, list[Value | None]] = {
+        "small": ["a", "b", None, "d", "same"],
+        "large": ["A", "B", "C", "D", "same"],
+    }
     desk = Preferring(compared_project(tmp_path, answers), ["small", "large"], "dev")
     seen = []
     while question := desk.next("Ada"):
