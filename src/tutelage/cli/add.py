@@ -11,6 +11,8 @@ from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
 from tutelage.errors import UsageError
 from tutelage.labels.adding import AddOptions, AddReport, add_file
+from tutelage.labels.formats import FORMATS
+from tutelage.labels.formats.detecting import COLUMNS
 from tutelage.project import Project
 from tutelage.types import SPLITS, Split
 
@@ -40,6 +42,11 @@ from tutelage.types import SPLITS, Split
     metavar="SOURCE",
     help="Who gave the labels: import, human:NAME or teacher:NAME.",
 )
+@click.option(
+    "--format",
+    metavar="|".join(FORMATS.rows()),
+    help="What FILE is in (default: what its name and its first rows say).",
+)
 @json_option
 @project_options
 def command(
@@ -50,9 +57,11 @@ def command(
     labels: tuple[str, ...],
     group: str | None,
     source: str,
+    format: str | None,
     as_json: bool,
 ) -> None:
-    """Add examples (and labels) from FILE: .csv, .jsonl, .parquet, each also with .gz, or a folder of `datasets`.
+    """Add examples (and labels) from FILE: .csv, .jsonl, .parquet, each also with .gz, a folder of `datasets`, or what an
+    annotation tool, spaCy, OpenAI or a log of requests has (docs/formats.md).
 
     An example goes where --split says, else where the file's own column `split` says, else 70 % to train and 10 % each
     to dev, calibration and test by a hash of its input. Rows that cannot be used are kept in rejects/ with their line
@@ -62,6 +71,10 @@ def command(
     none to find; an empty cell says nothing. The label of a `record` task is a JSON object in one column, or has a column
     for each field: --label NAME=COLUMN, repeated; there, an empty cell is a field that is absent.
 
+    Files of tools bring their labels with them: people's as human:NAME, models' as teacher:NAME. There --label says which
+    question, or which type of spans, the labels are, and --source whose those are that have no name. So do the files that
+    `tutelage dataset` writes.
+
     \b
     Examples:
       tutelage add stories.csv
@@ -69,9 +82,16 @@ def command(
       tutelage add gold.csv --split test --label names --source human:ada
       tutelage add reviews.parquet --group customer
       tutelage add invoices.csv --label total=Amount --label date=Day
+      tutelage add project-1.json --format label-studio
+      tutelage add annotated.jsonl --format prodigy --label PERSON
     """
     options = AddOptions(
-        split=split, fields=_mapping(fields), label=_label(project, labels), group=group, source=source
+        split=split,
+        fields=_mapping(fields),
+        label=_label(project, labels),
+        group=group,
+        source=source,
+        format=format,
     )
     report = add_with_progress(project, file, options)
     emit(report, as_json, describe(report))
@@ -86,7 +106,8 @@ def add_with_progress(project: Project, file: Path, options: AddOptions) -> AddR
 def describe(report: AddReport) -> str:
     """The report as lines for people."""
     splits = ", ".join(f"{n:,} {split}" for split, n in report.by_split.items())
-    lines = [f"{report.file}: {report.read:,} rows, {report.added:,} examples added ({splits})"]
+    form = "" if report.format in COLUMNS else f" ({report.format})"
+    lines = [f"{report.file}{form}: {report.read:,} rows, {report.added:,} examples added ({splits})"]
     if report.labelled:
         lines[0] += f", {report.labelled:,} labels added"
     if report.duplicates:

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeAlias
 
-from tutelage.errors import AnswerError, DataError, StoreError, UsageError
-from tutelage.labels.readers import FORMATS, BadRow, Row, read_rows
+from tutelage.errors import AnswerError, DataError, UsageError
+from tutelage.labels.cells import absent, group_name, label_value, listed, named_split, rejected_value, text
+from tutelage.labels.formats import FORMATS, columns
+from tutelage.labels.formats.base import Format, Found, Given, Unfit
+from tutelage.labels.formats.detecting import COLUMNS, detect
+from tutelage.labels.readers import FORMATS as SUFFIXES
+from tutelage.labels.readers import BadRow, Row, read_rows
+from tutelage.labels.rejects import Rejects
 from tutelage.labels.splitting import canonical_input, split_of
 from tutelage.project import Project
 from tutelage.tasks import Task
-from tutelage.types import SPLITS, Example, Input, Label, Split, Value, digest
+from tutelage.types import SPLITS, Example, Label, Split, Standing, canonical_json, digest
 
 BATCH = 2000
 """Rows a transaction."""
 _BATCH_CHARACTERS = 2**24
 """A batch of long texts is stored earlier, so that memory stays bounded."""
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "dev": "dev",
-    "valid": "dev",
-    "val": "dev",
-    "validation": "dev",
-    "calibration": "calibration",
-    "test": "test",
-}
 _SHOWN = 20
 _SOURCE = re.compile(r"import|(human|teacher):\S.*")
+_GIVEN_SOURCE = re.compile(r"import|(human|teacher|weak):\S.*")
+_STANDINGS: tuple[Standing, ...] = ("given", "rejected", "withdrawn")
+
+AnyRow: TypeAlias = Row | Found | BadRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,9 @@ class AddOptions:
     """How a file is read. `fields` maps an input field to the column it is in; by default they have the same name.
 
     Without `split` the file's own column `split` decides, else the hash of the input, or of the column `group`. `label`
-    is the column of the label, or a record's fields by name with the column of each.
+    is the column of the label, or a record's fields by name with the column of each. Without `format` the file tells what it
+    is; where a format has labels of its own, `label` names the question, or the type of spans, that is meant, and `source` is
+    that of labels which do not say whose they are.
     """
 
     split: Split | None = None
@@ -50,6 +49,7 @@ class AddOptions:
     label: str | Mapping[str, str] | None = None
     group: str | None = None
     source: str = "import"
+    format: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,7 @@ class AddReport:
     """
 
     file: str
+    format: str
     read: int
     added: int
     duplicates: int
@@ -80,10 +81,12 @@ def add_file(
     all, StoreError. Rows that cannot be used are written to `rejects/` in the project's folder. A run that was broken
     off is repeated: what it stored is met again as duplicates.
     """
-    plan = _plan(project.task, options or AddOptions())
+    options = options or AddOptions()
+    plan = _plan(project.task, options)
+    format = options.format or detect(path, [column for _, column in plan.columns])
     counts = _Counts()
-    with _Rejects(project.folder / "rejects" / f"{_stem(path)}.rejects.jsonl", path) as rejects:
-        batches = _batches(read_rows(path))
+    with Rejects(project.folder / "rejects" / f"{_stem(path)}.rejects.jsonl", path) as rejects:
+        batches = _batches(_rows(project, path, format, options))
         first = next(batches, None)
         if first is None:
             raise DataError(f"{path} has no rows.")
@@ -96,6 +99,7 @@ def add_file(
         raise DataError(f"No row of {path} can be used. {rejects.first} All {counts.read:,} are in {rejects.path}.")
     return AddReport(
         file=str(path),
+        format=format,
         read=counts.read,
         added=counts.added,
         duplicates=counts.read - counts.added - rejects.count,
@@ -125,7 +129,7 @@ class _New:
     """An example as the file has it; `wanted` says that the file or the caller names its split."""
 
     example: Example
-    label: Label | None
+    labels: Sequence[Label]
     wanted: bool
 
 
@@ -136,10 +140,6 @@ class _Counts:
     labelled: int = 0
     moved: int = 0
     by_split: dict[Split, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-
-
-class _BadValue(Exception):
-    """Why a row cannot be an example; never leaves this module."""
 
 
 def _plan(task: Task, options: AddOptions) -> _Plan:
@@ -161,7 +161,7 @@ def _plan(task: Task, options: AddOptions) -> _Plan:
     )
 
 
-def _check_columns(path: Path, plan: _Plan, rows: Sequence[Row | BadRow]) -> None:
+def _check_columns(path: Path, plan: _Plan, rows: Sequence[AnyRow]) -> None:
     """Raises UsageError when a column that is asked for is in none of the first rows."""
     found = dict.fromkeys(name for row in rows if isinstance(row, Row) for name in row.fields)
     if not found:
@@ -175,13 +175,14 @@ def _check_columns(path: Path, plan: _Plan, rows: Sequence[Row | BadRow]) -> Non
             raise UsageError(f"{path} has no column {column!r}. Columns: {shown}. Name the right one with: {option}")
 
 
-def _batches(rows: Iterator[Row | BadRow]) -> Iterator[list[Row | BadRow]]:
-    batch: list[Row | BadRow] = []
+def _batches(rows: Iterator[AnyRow]) -> Iterator[list[AnyRow]]:
+    batch: list[AnyRow] = []
     size = 0
     for row in rows:
         batch.append(row)
-        if isinstance(row, Row):
-            size += sum(len(value) for value in row.fields.values() if isinstance(value, str))
+        if not isinstance(row, BadRow):
+            fields = row.fields if isinstance(row, Row) else row.input
+            size += sum(len(value) for value in fields.values() if isinstance(value, str))
         if len(batch) == BATCH or size > _BATCH_CHARACTERS:
             yield batch
             batch, size = [], 0
@@ -189,18 +190,16 @@ def _batches(rows: Iterator[Row | BadRow]) -> Iterator[list[Row | BadRow]]:
         yield batch
 
 
-def _add_batch(
-    project: Project, plan: _Plan, batch: Sequence[Row | BadRow], rejects: _Rejects, counts: _Counts
-) -> None:
+def _add_batch(project: Project, plan: _Plan, batch: Sequence[AnyRow], rejects: Rejects, counts: _Counts) -> None:
     new: list[_New] = []
     for row in batch:
         if isinstance(row, BadRow):
             rejects.add(row.line, row.reason, row.text)
             continue
         try:
-            new.append(_new(plan, row.fields))
-        except (_BadValue, AnswerError) as error:
-            rejects.add(row.line, str(error), row.fields)
+            new.append(_new(plan, row.fields) if isinstance(row, Row) else _met(plan, row))
+        except (Unfit, AnswerError) as error:
+            rejects.add(row.line, str(error), row.fields if isinstance(row, Row) else row.raw)
     stored = project.store.examples.splits([one.example.id for one in new])
     fresh: list[Example] = []
     for one in new:
@@ -214,17 +213,75 @@ def _add_batch(
     project.store.examples.add(fresh)
     counts.read += len(batch)
     counts.added += len(fresh)
-    counts.labelled += project.store.labels.add([one.label for one in new if one.label])
+    counts.labelled += project.store.labels.add(_unknown(project, [label for one in new for label in one.labels]))
+
+
+def _unknown(project: Project, labels: Sequence[Label]) -> list[Label]:
+    """Those that are not stored with the very time at which they were given: a history that is added again adds nothing."""
+    stored = project.store.labels.of(list({label.example_id for label in labels if label.created}))
+    known = {_identity(label) for some in stored.values() for label in some}
+    return [label for label in labels if not label.created or _identity(label) not in known]
+
+
+def _identity(label: Label) -> tuple[str, ...]:
+    return label.example_id, label.source, canonical_json(label.value), label.status, label.created
+
+
+def _rows(project: Project, path: Path, format: str, options: AddOptions) -> Iterator[AnyRow]:
+    """The rows of the file. Raises UsageError for a file of our own whose labels cannot be meant."""
+    found: Format = FORMATS.load(format)
+    named = [] if options.label is None else list(_label_columns(options.label))
+    if found.read is not None:
+        yield from found.read(path, project, named)
+        return
+    ours: bool | None = None
+    for row in read_rows(path, format if options.format in COLUMNS[:3] else None):
+        if ours is None and isinstance(row, Row):
+            ours = options.label is None and not options.fields and columns.ours(project.task, row.fields)
+        if not ours or isinstance(row, BadRow):
+            yield row
+            continue
+        try:
+            yield columns.found(project.task, row)
+        except Unfit as error:
+            yield BadRow(row.line, canonical_json(row.fields), str(error))
 
 
 def _new(plan: _Plan, row: Mapping[str, Any]) -> _New:
-    input = canonical_input({name: _text(row, column) for name, column in plan.columns})
+    input = canonical_input({name: text(row, column) for name, column in plan.columns})
     id = digest(input)
-    group = None if plan.group is None or _absent(row.get(plan.group)) else _text(row, plan.group)
-    named = plan.split or (_named_split(row) if plan.own_split else None)
-    value = None if plan.label is None else _label(plan.task, _given(plan.task, plan.label, row), input)
-    label = None if value is None else Label(id, value, plan.source)
-    return _New(Example(id, input, named or split_of(group or id), group), label, named is not None)
+    group = None if plan.group is None else group_name(row.get(plan.group))
+    named = plan.split or (named_split(row) if plan.own_split else None)
+    value = None if plan.label is None else label_value(plan.task, _given(plan.task, plan.label, row), input)
+    labels = [] if value is None else [Label(id, value, plan.source)]
+    return _New(Example(id, input, named or split_of(group or id), group), labels, named is not None)
+
+
+def _met(plan: _Plan, found: Found) -> _New:
+    """An example of a format that has labels of its own."""
+    input = canonical_input({name: text(found.input, column) for name, column in plan.columns})
+    id = digest(input)
+    group = found.group if plan.group is None else group_name(found.input.get(plan.group))
+    named = plan.split or named_split({"split": found.split})
+    example = Example(id, input, named or split_of(group or id), group_name(group), found.synthetic)
+    if example.synthetic and example.split != "train":
+        raise Unfit(f"its input was written by {example.synthetic} and can only be in train, not in {example.split}")
+    return _New(example, [_as_label(plan, example, given) for given in found.labels], named is not None)
+
+
+def _as_label(plan: _Plan, example: Example, given: Given) -> Label:
+    source = given.source or plan.source
+    if not _GIVEN_SOURCE.fullmatch(source):
+        raise Unfit(f"{source!r} is no source of labels: import, human:NAME, teacher:NAME or weak:NAME")
+    if given.status not in _STANDINGS:
+        raise Unfit(f"the status {given.status!r} is not one of {', '.join(_STANDINGS)}")
+    fits = given.status == "given"  # what was rejected need not
+    value = label_value(plan.task, given.value, example.input) if fits else rejected_value(plan.task, given.value)
+    if value is None:
+        raise Unfit("a label is empty")
+    if bad := [name for name, share in given.distribution.items() if not 0 <= share <= 1]:
+        raise Unfit(f"the probability of {bad[0]!r} is {given.distribution[bad[0]]}, not between 0 and 1")
+    return Label(example.id, value, source, given.created, given.note, given.distribution, given.status)
 
 
 def _label_columns(label: str | Mapping[str, str] | None) -> list[str]:
@@ -237,124 +294,12 @@ def _given(task: Task, label: str | Mapping[str, str], row: Mapping[str, Any]) -
         return row.get(label)
     cells = {name: row.get(column) for name, column in label.items()}
     lists = {one.name for one in getattr(task, "answer_fields", ()) if one.listed}
-    read = {name: _listed(cell) if name in lists and isinstance(cell, str) else cell for name, cell in cells.items()}
-    return None if all(_absent(cell) for cell in cells.values()) else read
-
-
-def _label(task: Task, value: Any, input: Input) -> Value | None:
-    """The canonical label that a column's value stands for, None where there is none."""
-    if _absent(value):
-        return None
-    if isinstance(value, (bool, int, float)):
-        value = json.dumps(value)
-    if isinstance(value, str) and task.output in ("strings", "labels"):
-        value = _listed(value)
-    elif isinstance(value, str) and task.output == "record":
-        value = _json(value, "object")
-    label, problem, misfit = task.settle(canonical := task.canonical(value), input)
-    # A record without a required field is no gold either, though nothing of it changes.
-    if label != canonical or (problem and isinstance(label, dict)):
-        raise _BadValue(f"the label does not fit: {(misfit or problem or '').removeprefix('dropped, ')}")
-    if not _is_unicode(json.dumps(label, ensure_ascii=False)):
-        raise _BadValue("the label has half of a surrogate pair, which is no character")
-    return label
-
-
-def _listed(text: str) -> Any:
-    """A list written as text: JSON, or its strings with `;` between them."""
-    return _json(text, "list") if text.lstrip().startswith("[") else text.split(";")
-
-
-def _json(text: str, kind: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise _BadValue(f"the label {text[:60]!r} is not a JSON {kind}") from None
-
-
-def _text(row: Mapping[str, Any], column: str) -> str:
-    """A column that must hold text: it in form NFC, or a number as text."""
-    value = row.get(column)
-    if _absent(value):
-        raise _BadValue(f"column {column!r} is empty" if column in row else f"there is no column {column!r}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return json.dumps(value)
-    if not isinstance(value, str):
-        raise _BadValue(f"column {column!r} is not text: {json.dumps(value, default=str)[:60]}")
-    if not _is_unicode(value):
-        raise _BadValue(f"column {column!r} has half of a surrogate pair, which is no character")
-    if "\0" in value:
-        raise _BadValue(f"column {column!r} has a NUL character")
-    return unicodedata.normalize("NFC", value)
-
-
-def _named_split(row: Mapping[str, Any]) -> Split | None:
-    value = row.get("split")
-    if _absent(value):
-        return None
-    split = _SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
-    if split is None:
-        raise _BadValue(f"the split {value!r} is not one of {', '.join(_SPLITS)}")
-    return split
-
-
-def _absent(value: Any) -> bool:
-    """Null, blank text, or not a number (how tables spell null)."""
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    read = {name: listed(cell) if name in lists and isinstance(cell, str) else cell for name, cell in cells.items()}
+    return None if all(absent(cell) for cell in cells.values()) else read
 
 
 def _stem(path: Path) -> str:
     """The file's name without the suffix of its format."""
     name = path.resolve().name
-    suffix = next((known for known in FORMATS if name.lower().endswith(known)), "")
+    suffix = next((known for known in SUFFIXES if name.lower().endswith(known)), "")
     return name[: len(name) - len(suffix)]
-
-
-class _Rejects:
-    """The file of rows that were not taken, made with the first of them; an earlier run's is replaced or removed."""
-
-    def __init__(self, path: Path, source: Path) -> None:
-        self.path, self._source = path, source
-        self.count = 0
-        self.first = ""
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> _Rejects:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with _writing(self.path):
-            if self._file:
-                self._file.close()
-            elif kind is None:
-                self.path.unlink(missing_ok=True)
-
-    def add(self, line: int, reason: str, row: str | Mapping[str, Any]) -> None:
-        reason = reason.rstrip(".")
-        self.first = self.first or f"Line {line}: {reason}."
-        self.count += 1
-        fact = {"file": str(self._source), "line": line, "reason": reason, "row": row}
-        with _writing(self.path):
-            if not self._file:
-                self.path.parent.mkdir(exist_ok=True)
-                # Half of a surrogate pair, which JSON text can hold and UTF-8 cannot, is written as its escape.
-                self._file = self.path.open("w", encoding="utf-8", errors="backslashreplace")
-            self._file.write(json.dumps(fact, ensure_ascii=False, default=str) + "\n")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}. Free or unlock its folder.") from None

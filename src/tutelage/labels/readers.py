@@ -52,8 +52,8 @@ class BadRow:
 Rows: TypeAlias = Iterator[Row | BadRow]
 
 
-def read_rows(path: Path) -> Rows:
-    """The rows of the file or folder at `path`.
+def read_rows(path: Path, suffix: str | None = None) -> Rows:
+    """The rows of the file or folder at `path`, read as a file with this `suffix` (without the dot), else with its own.
 
     Raises DataError, before the first row, for a file that is missing, empty, not UTF-8, damaged or of no known format;
     MissingPackage for a table without the extra `data`.
@@ -63,10 +63,10 @@ def read_rows(path: Path) -> Rows:
     if path.is_dir():
         reader: str | Callable[[Path], Rows] = "tutelage.labels.tables:read_dataset"
     else:
-        suffix = next((known for known in FORMATS if path.name.lower().endswith(known)), None)
-        if suffix is None:
+        own = next((known for known in FORMATS if path.name.lower().endswith(known)), None)
+        if own is None and suffix is None:
             raise DataError(f"{path} is in no known format. Known: {', '.join(FORMATS)}, and a dataset's folder.")
-        reader = FORMATS[suffix]
+        reader = FORMATS[f".{suffix}" if suffix else own or ""]
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise DataError(f"{path} is empty.")

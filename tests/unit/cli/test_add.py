@@ -53,6 +53,7 @@ def test_add_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert json.loads(out) == {
         "file": str(folder / "data.csv"),
+        "format": "csv",
         "read": 4,
         "added": 2,
         "duplicates": 1,

@@ -14,7 +14,9 @@ from tutelage.types import Example, Label, Standing
 KEY = "tutelage"
 """Where a file of another tool keeps what the tool has no place for."""
 
-Aspect: TypeAlias = Literal["splits", "groups", "who wrote inputs", "sources", "statuses", "times", "notes", "soft labels"]
+Aspect: TypeAlias = Literal[
+    "splits", "groups", "who wrote inputs", "sources", "statuses", "times", "notes", "soft labels"
+]
 """What there may be of an example or a label beside input and value."""
 ASPECTS: tuple[Aspect, ...] = (
     "splits",

@@ -64,7 +64,9 @@ def found(task: Task, row: Row) -> Found:
     if own["label"] is not None:
         soft = _distribution(own["label_distribution"])
         status = own["label_status"] or "given"
-        given = Given(own["label"], own["label_source"] or "", status, own["label_created"] or "", own["label_note"], soft)
+        given = Given(
+            own["label"], own["label_source"] or "", status, own["label_created"] or "", own["label_note"], soft
+        )
         labels.append(given)
     return Found(row.line, row.fields, input, labels, own["split"], own["group"], own["synthetic"])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow
+import pyarrow.compute
 from datasets import Dataset, DatasetDict
 
 from tutelage.labels.formats import arrow, columns
