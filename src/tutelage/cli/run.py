@@ -67,7 +67,7 @@ def command(project: Project, split: Split, against: str | None, budget: float |
 
 def _label(project: Project, chosen: Sequence[Candidate], budget: float | None) -> dict[str, str]:
     """Let the teacher label train and dev where a student learns from its labels."""
-    wanted = [one.name for one in chosen if one.family.student and one.settings.labels != "gold"]
+    wanted = [one.name for one in chosen if getattr(one.settings, "labels", "gold") != "gold" and one.family.student]
     if not wanted or not project.file.teacher:
         return {}
     try:

@@ -110,9 +110,23 @@ def describe(report: TrainReport) -> str:
         material_shown(report.card["train"]),
         doubts_shown(report.card["train"]),
         report.card.get("fit", {}).get("summary"),
+        *functions_shown(report.card.get("fit", {}).get("functions", ())),
         report.card.get("licence", {}).get("warning"),
     ]
     return "\n  ".join([line, *(text for text in beneath if text)])
+
+
+def functions_shown(functions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The labelling functions of family `weak`, those first that are probably wrong most often."""
+    if not functions:
+        return []
+    width = max(len(one["name"]) for one in functions)
+    lines = [f"{'':{width}}  coverage  overlaps  conflicts  accuracy (estimated without labels)"]
+    for one in sorted(functions, key=lambda one: -1.0 if one["accuracy"] is None else one["accuracy"]):
+        accuracy = "never spoke" if one["accuracy"] is None else f"{one['accuracy']:8.3f}"
+        shares = f"{one['coverage']:8.3f}  {one['overlaps']:8.3f}  {one['conflicts']:9.3f}"
+        lines.append(f"{one['name']:{width}}  {shares}  {accuracy}")
+    return lines
 
 
 def material_shown(train: Mapping[str, Any]) -> str | None:

@@ -27,6 +27,7 @@ FAMILIES = Table(
         "router": "tutelage.routing.router.family:FAMILY",
         "vote": "tutelage.routing.vote:FAMILY",
         "verified": "tutelage.routing.verifier.family:FAMILY",
+        "weak": "tutelage.routing.weak:FAMILY",
         **STUDENTS.rows(),
     },
 )

@@ -50,7 +50,7 @@ class Trainable(ABC):
     """Whether an example's `weight` is heeded."""
 
     unlabelled: ClassVar[bool] = False
-    """Whether it learns from all inputs of train, without their labels."""
+    """Whether it learns from all inputs of train, without their labels. Gold labels of dev say how good it is, and no more."""
 
     def __init__(self, task: Task, settings: Any) -> None:
         self.task = task

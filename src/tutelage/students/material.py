@@ -65,7 +65,7 @@ def material_of(project: Project, name: str, student: type[Trainable], settings:
             raise UsageError(
                 f"{name!r} learns from inputs without labels, so {next(iter(material.facts()))} says nothing. Leave it out."
             )
-        return Learnt(list(_inputs(project, material)), [], {})
+        return Learnt(list(_inputs(project, material)), list(project.store.labels.read("dev", "gold")), {})
     whose: Origin = settings.labels
     # Pseudo-labels of dev would only say how well they are imitated.
     held_out = project.store.labels.read("dev", "any" if whose == "weak" else whose)

@@ -100,7 +100,8 @@ def _fit(
     status, facts, folder = "failed", dict(card), None
     checkpoints = _checkpoints(project, card)
     try:
-        context = FitContext(work, project.path, tracked.progress(progress), settings.seed, name, project, checkpoints)
+        tell, seed = tracked.progress(progress), getattr(settings, "seed", 0)
+        context = FitContext(work, project.path, tell, seed, name, project, checkpoints)
         fitted = student(project.task, settings)
         facts |= {"fit": fitted.fit(*data, context)}
         result = work / "result"
