@@ -20,7 +20,7 @@ from tutelage.labels.rejects import Rejects
 from tutelage.labels.splitting import canonical_input, split_of
 from tutelage.project import Project
 from tutelage.tasks import Task
-from tutelage.types import SPLITS, Example, Label, Split, Standing, canonical_json, digest
+from tutelage.types import SPLITS, Example, Label, Split, canonical_json, digest
 
 BATCH = 2000
 """Rows a transaction."""
@@ -29,7 +29,6 @@ _BATCH_CHARACTERS = 2**24
 _SHOWN = 20
 _SOURCE = re.compile(r"import|(human|teacher):\S.*")
 _GIVEN_SOURCE = re.compile(r"import|(human|teacher|weak):\S.*")
-_STANDINGS: tuple[Standing, ...] = ("given", "rejected", "withdrawn")
 
 AnyRow: TypeAlias = Row | Found | BadRow
 
@@ -273,8 +272,6 @@ def _as_label(plan: _Plan, example: Example, given: Given) -> Label:
     source = given.source or plan.source
     if not _GIVEN_SOURCE.fullmatch(source):
         raise Unfit(f"{source!r} is no source of labels: import, human:NAME, teacher:NAME or weak:NAME")
-    if given.status not in _STANDINGS:
-        raise Unfit(f"the status {given.status!r} is not one of {', '.join(_STANDINGS)}")
     fits = given.status == "given"  # what was rejected need not
     value = label_value(plan.task, given.value, example.input) if fits else rejected_value(plan.task, given.value)
     if value is None:

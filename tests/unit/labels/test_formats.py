@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tutelage.errors import DataError, UnknownName, UsageError
-from tutelage.labels.adding import AddOptions, AddReport, add_file
+from tutelage.labels.adding import AddOptions, add_file
 from tutelage.labels.formats import FORMATS
-from tutelage.labels.formats.base import Format
 from tutelage.labels.formats.writing import DatasetOptions, write_dataset
 from tutelage.labels.splitting import canonical_input, example_id
 from tutelage.project import Project, open_project
@@ -64,7 +60,7 @@ PAIRS = [
 ]
 SOURCES = ("human:ada", "human:bob b@x.org", "teacher:gpt@1a2b3c4d", "weak:rules@v1", "import")
 
-words = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=8)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 plain = st.sampled_from(["Mr Fox", "Zoë", "🦊 cub", "the old mill", "ab-c", "O'Neil", "ÄÖ"])
 texts = st.builds(
     " ".join, st.lists(st.one_of(words, plain, st.sampled_from(["\n", "\r\n", '"', "'", ",", "\t"])), max_size=6)
@@ -84,12 +80,12 @@ def values(kind: str, text: str) -> st.SearchStrategy[Value]:
     if kind == "label":
         return st.sampled_from(["yes", "no", "may be; {x}"])
     if kind == "labels":
-        return st.lists(st.sampled_from(["red", "green", "=blue"]), unique=True)  # type: ignore[return-value]
+        return st.lists(st.sampled_from(["red", "green", "=blue"]), unique=True)
     if kind == "strings":
         here = [word for word in text.split() if any(sign.isalnum() for sign in word)] + ["Mr Fox"]
-        return st.lists(st.sampled_from(here), max_size=4)  # type: ignore[return-value]
+        return st.lists(st.sampled_from(here), max_size=4)
     if kind == "free":
-        return st.lists(st.one_of(words, plain), max_size=4)  # type: ignore[return-value]
+        return st.lists(st.one_of(words, plain), max_size=4)
     if kind == "text":
         return texts.map(lambda one: f"x{one}")
     return st.fixed_dictionaries(

@@ -37,7 +37,7 @@ from tutelage.labels.readers import BadRow, Row, read_rows
 from tutelage.project import Project
 from tutelage.store.labels import by_person, in_force
 from tutelage.tasks import Task
-from tutelage.types import Label
+from tutelage.types import Label, Standing
 
 TYPE = "string"
 _PEOPLE = uuid.UUID("0b6f5b8e-6d0c-5f0e-9a0e-7a1d9f1f6c11")
@@ -143,8 +143,8 @@ def _found(task: Task, number: int, record: Any, wanted: Sequence[str], types: s
         if status == "draft" or (status == "discarded" and not value):
             continue
         name = people.get(user, user) if isinstance(people, dict) else user
-        standing = "rejected" if status == "discarded" else "given"
-        shown.append(Given(_value(task, input, value, types), source_of(str(name), "human"), standing))
+        stands: Standing = "rejected" if status == "discarded" else "given"
+        shown.append(Given(_value(task, input, value, types), source_of(str(name), "human"), stands))
     labels = restore(task, [one for one in shown if one.value is not None], kept.get("labels"))
     split = kept.get("split") or metadata.get("split")
     return Found(number, record, input, labels, split, kept.get("group"), kept.get("synthetic"))

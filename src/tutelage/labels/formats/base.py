@@ -95,5 +95,16 @@ class Format:
     """One more line for people after writing."""
 
 
+STANDINGS: tuple[Standing, ...] = ("given", "rejected", "withdrawn")
+
+
+def standing_of(status: Any) -> Standing:
+    """How a file says that a label stands. Raises Unfit."""
+    found = next((one for one in STANDINGS if one == status), None)
+    if found is None:
+        raise Unfit(f"the status {status!r} is not one of {', '.join(STANDINGS)}")
+    return found
+
+
 class Unfit(Exception):
     """Why a row cannot be an example; becomes a BadRow."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tutelage.labels.formats.base import Entry, Found, Given, Unfit
+from tutelage.labels.formats.base import Entry, Found, Given, Unfit, standing_of
 from tutelage.labels.readers import Row
 from tutelage.tasks import Task
 from tutelage.types import Label, canonical_json
@@ -50,7 +50,7 @@ def rows(task: Task, entry: Entry) -> Iterator[dict[str, Any]]:
     """The rows of an example: one for each of its labels, or one without a label. Absent values are None."""
     column, example = names(task), entry.example
     facts = {"id": example.id, "split": example.split, "group": example.group, "synthetic": example.synthetic}
-    for label in entry.labels or [None]:
+    for label in entry.labels or (None,):
         found = dict.fromkeys(OWN) | facts | (_label(label) if label else {})
         yield {name: example.input[name] for name in task.fields} | {column[name]: found[name] for name in OWN}
 
@@ -63,7 +63,7 @@ def found(task: Task, row: Row) -> Found:
     labels = []
     if own["label"] is not None:
         soft = _distribution(own["label_distribution"])
-        status = own["label_status"] or "given"
+        status = standing_of(own["label_status"] or "given")
         given = Given(
             own["label"], own["label_source"] or "", status, own["label_created"] or "", own["label_note"], soft
         )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tutelage.errors import AnswerError
-from tutelage.labels.formats.base import Entry, Given, Unfit
+from tutelage.labels.formats.base import Entry, Given, Unfit, standing_of
 from tutelage.tasks import Task
 from tutelage.tasks.matching import normal
 from tutelage.types import Example, Label, canonical_json
@@ -128,7 +128,7 @@ def _read(kept: Any) -> list[tuple[bool, Given]]:
 
 def _given(one: Mapping[str, Any]) -> Given:
     soft = {str(name): float(share) for name, share in one.get("distribution", {}).items()}
-    status, note = one.get("status", "given"), one.get("note")
+    status, note = standing_of(one.get("status", "given")), one.get("note")
     return Given(one["value"], str(one["source"]), status, str(one.get("created", "")), note, soft)
 
 

@@ -70,20 +70,21 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
 
 def _task(task: Task, number: int, entry: Entry) -> dict[str, Any]:
     example, shown = entry.example, set()
-    annotations, predictions = [], []
+    annotations: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
     for at in standing(entry.labels):
         label = entry.labels[at]
         result = _result(task, example, label)
         if result is None or label.status != "given":
             continue
         shown.add(at)
+        facts: dict[str, Any] = {"created_at": label.created, "result": result}
         if origin(label.source) == "gold":
-            facts = {"id": number * 1000 + len(annotations), "was_cancelled": False, "ground_truth": False}
-            facts |= {"created_username": name_of(label.source), "created_at": label.created, "result": result}
-            annotations.append(facts)
+            facts |= {"id": number * 1000 + len(annotations), "created_username": name_of(label.source)}
+            annotations.append(facts | {"was_cancelled": False, "ground_truth": False})
         else:
-            facts = {"model_version": label.source, "created_at": label.created, "result": result}
-            predictions.append(facts | ({"score": sure} if (sure := sureness(label)) is not None else {}))
+            sure = sureness(label)
+            predictions.append(facts | {"model_version": label.source} | ({} if sure is None else {"score": sure}))
     kept = keep(entry, shown)
     data = {name: example.input[name] for name in task.fields}
     return {"id": number, "data": data, "annotations": annotations, "predictions": predictions, "meta": {KEY: kept}}

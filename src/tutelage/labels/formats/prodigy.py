@@ -23,7 +23,7 @@ from tutelage.labels.formats.questions import as_input, marked, of_one_type, pie
 from tutelage.labels.readers import BadRow, Row, read_jsonl
 from tutelage.project import Project
 from tutelage.tasks import Task
-from tutelage.types import Label
+from tutelage.types import Label, Standing
 
 TYPE = "STRING"
 
@@ -101,7 +101,7 @@ def _found(task: Task, row: Row, types: set[str]) -> Found:
     if value is not None:
         name = str(line.get("_annotator_id") or line.get("_session_id") or "")
         made = moment(line["_timestamp"]) if "_timestamp" in line else ""
-        status = "given" if answer == "accept" else "rejected"
+        status: Standing = "given" if answer == "accept" else "rejected"
         shown.append(Given(value, source_of(name, "human"), status, made))
     labels = restore(task, shown, kept.get("labels"))
     return Found(row.line, line, input, labels, kept.get("split"), kept.get("group"), kept.get("synthetic"))

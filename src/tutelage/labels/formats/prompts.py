@@ -21,8 +21,6 @@ from tutelage.tasks import Task
 from tutelage.tasks.file import validated
 from tutelage.types import Input, Value
 
-_SETTINGS = {"shots": 0, "verbalised": False, "reasoning": False, "confidence": "mean_probability"}
-"""What is left out of the teacher's prompt: solved examples, and what is asked for beside the answer."""
 _MARK = "\ue000{}\ue001"
 """Stands for a field where its place in a prompt is looked for."""
 
@@ -120,7 +118,9 @@ def _settings(project: Project) -> PromptedSettings:
     if given.pop("family", None) != "prompted":
         return PromptedSettings("none")
     settings = validated(PromptedSettings, given, f"candidates.{name}")
-    return dataclasses.replace(with_templates(settings, project), **_SETTINGS)
+    # Without solved examples, and without what is asked for beside the answer.
+    settings = dataclasses.replace(settings, shots=0, verbalised=False, reasoning=False, confidence="mean_probability")
+    return with_templates(settings, project)
 
 
 def _pattern(text: str, fields: int) -> re.Pattern[str] | None:
