@@ -1,10 +1,12 @@
 """Are wrong labels found? banking77 with 5 % of the labels of train exchanged at random, and as it was published.
 
-    python -m bench.quality --work FOLDER [--part flips|published|twins] [--dataset banking77]
+    python -m bench.quality --work FOLDER [--part flips|confused|published|twins] [--dataset banking77]
 
 flips       for each of three seeds 5 % of the labels become another one, each with the same chance. How many of them stand in
             the first tenth of the order `errors`, how pure its first twentieth is, and how many confident learning flags;
             beside it the orders that know nothing (random) and that look at the answer alone (least confident)
+confused    the same, but a label becomes the one that `built-in`, which never saw it, finds most probable of the others: errors
+            as a person or a model makes them
 published   the labels as they are: the 100 that come first, for a person to judge
 twins       near-duplicates across the published splits, and how long finding them takes
 
@@ -63,14 +65,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--dataset", default="banking77")
-    parser.add_argument("--part", choices=["flips", "published", "twins"], default="flips")
+    parser.add_argument("--part", choices=["flips", "confused", "published", "twins"], default="flips")
     parser.add_argument("--students", nargs="+", default=STUDENTS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--base", default="weights/minilm")
     parser.add_argument("--dry", action="store_true", help="write no log")
     chosen = parser.parse_args()
     start = time.monotonic()
-    body = {"flips": flips, "published": published, "twins": near}[chosen.part](chosen)
+    body = {"flips": flips, "confused": flips, "published": published, "twins": near}[chosen.part](chosen)
     body += f"\n\n{time.monotonic() - start:.0f} s."
     print(body) if chosen.dry else write_log(f"quality: {chosen.part} of {chosen.dataset}", body)
     return 0
@@ -82,19 +84,31 @@ def made(
     """The project, and the ids of the examples whose label was exchanged (none without a seed)."""
     rows: dict[Any, Any] = {split: lines(chosen.dataset, split) for split in splits}
     labels = sorted({row["label"] for row in rows["train"]})
-    flipped = set()
+    flipped: set[str] = set()
+    likely = likeliest(chosen) if seed is not None and chosen.part == "confused" else {}
     if seed is not None:
         chance = random.Random(seed)
         for at in chance.sample(range(len(rows["train"])), round(SHARE * len(rows["train"]))):
             row = rows["train"][at]
-            rows["train"][at] = row | {"label": chance.choice([one for one in labels if one != row["label"]])}
-            flipped.add(example_id({"text": row["text"].strip()}))
-    folder = chosen.work / f"{chosen.dataset}-{'published' if seed is None else seed}"
+            id = example_id({"text": row["text"].strip()})
+            others = [one for one in likely.get(id, labels) if one != row["label"]]
+            rows["train"][at] = row | {"label": others[0] if id in likely else chance.choice(others)}
+            flipped.add(id)
+    folder = chosen.work / f"{chosen.dataset}-{'published' if seed is None else f'{chosen.part}-{seed}'}"
     base = str(Path(chosen.base).resolve())
     task = TASK.format(name=chosen.dataset, labels=json.dumps(labels), base=base)
     kept = {split: [{"text": row["text"], "label": row["label"]} for row in some] for split, some in rows.items()}
     project = make_project(folder, task, "label", kept)
     return project, flipped & set(project.store.examples.ids("train"))
+
+
+def likeliest(chosen: argparse.Namespace) -> dict[str, list[str]]:
+    """Of each example the labels that `built-in` finds probable, the most probable first, then all others."""
+    project, _ = made(chosen, None)
+    found = unseen(project, "train", STUDENTS[0])
+    pairs = zip(found.labelled, found.predictions, strict=True)
+    every = list(getattr(project.task, "labels", ()))
+    return {one.example.id: list(dict.fromkeys([*prediction.parts, *every])) for one, prediction in pairs}
 
 
 def flips(chosen: argparse.Namespace) -> str:

@@ -23,6 +23,7 @@ from tutelage.gateway import settings
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
+from tutelage.review.orders import ORDERS
 from tutelage.students.material import SETTINGS
 from tutelage.tasks.file import DataFile, EndpointLimit, Hardware, Price, Review, TaskFile, Tracking, validated
 from tutelage.tasks.matching import find, normal
@@ -79,6 +80,11 @@ def test_every_metric_is_documented() -> None:
 def test_every_shot_selector_is_documented() -> None:
     page = (ROOT / "docs" / "shots.md").read_text(encoding="utf-8")
     assert [selector for selector in SELECTORS.rows() if f"`{selector}`" not in page] == []
+
+
+def test_every_order_of_review_is_documented() -> None:
+    page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+    assert [order for order in ORDERS.rows() if f"| `{order}` |" not in page] == []
 
 
 def test_every_export_target_is_documented() -> None:

@@ -20,13 +20,14 @@ from tutelage.models import PROVIDERS
 from tutelage.prompting.scorers import SCORERS
 from tutelage.prompting.selectors import SELECTORS
 from tutelage.registry import EXTRAS, Family, Table
+from tutelage.review.orders import ORDERS
 from tutelage.tasks import OUTPUTS
 from tutelage.tasks.normalise import NORMALISERS
 from tutelage.tracking import TRACKERS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, NORMALISERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS, TRACKERS]
+TABLES = [FAMILIES, METRICS, NORMALISERS, ORDERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS, TRACKERS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 

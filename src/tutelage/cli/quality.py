@@ -10,11 +10,15 @@ import click
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import sharing
 from tutelage.errors import DataError
+from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.estimates import Estimate
 from tutelage.project import Project
 from tutelage.review.claims import shown
 from tutelage.review.duplicates import NEAR, Twins
 from tutelage.review.folds import FOLDS
 from tutelage.review.quality import Looked, Quality, facts, quality, write_quality
+from tutelage.review.weights import WeighReport
+from tutelage.review.weights import weigh as weigh_labels
 from tutelage.types import SPLITS, Split
 
 WIDEST = 160
@@ -37,6 +41,9 @@ WIDEST = 160
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Show so many of each kind.")
 @click.option("--errors/--no-errors", default=True, show_default=True, help="Look for probable label errors.")
 @click.option("--duplicates/--no-duplicates", default=True, show_default=True, help="Compare inputs with each other.")
+@click.option(
+    "--weigh", is_flag=True, help="Learn from reviewed labels how probably each of the others is right; no more."
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write everything as JSON and CSV here.")
 @json_option
 @project_options
@@ -49,6 +56,7 @@ def command(
     top: int,
     errors: bool,
     duplicates: bool,
+    weigh: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -59,12 +67,21 @@ def command(
     named, and near-duplicates of train and dev in another split: with these the exit code is 1, since what is measured there is
     too good. Students are not trained again until labels change.
 
+    With --weigh a classifier learns from the labels that people reviewed what right and wrong ones are like, and how probably
+    each of the others is right is stored: students can weigh or drop labels by it (quality in task.toml).
+
     \b
     Examples:
       tutelage quality
       tutelage quality --by minilm --top 50 --out reports/quality
       tutelage quality --no-errors --near 0.9 --json
+      tutelage quality --weigh
     """
+    if weigh:
+        with sharing(f"Answering {split} unseen") as tell:
+            report = weigh_labels(project, split, by, progress=tell)
+        emit(report, as_json, describe_weights(report))
+        return
     looked = Looked(by, folds, near, errors, duplicates)
     with sharing(f"Answering {split} unseen") as tell:
         found = quality(project, split, looked, tell)
@@ -87,6 +104,7 @@ def describe(project: Project, found: Quality, top: int) -> Iterator[str]:
         by = [f"{count} by {source}" for source, of, count in found.counts if of == split]
         if n:
             yield f"  {split}: {n} examples; {', '.join(by) or 'no labels'}"
+    yield from _reviewed(found)
     yield ""
     yield from _errors(project, found, top)
     if found.conflicts is not None and found.leakage is not None:
@@ -99,11 +117,42 @@ def describe(project: Project, found: Quality, top: int) -> Iterator[str]:
         yield ""
         yield f"Near-duplicates across splits: {len(found.leakage.pairs)}"
         for leaked in found.leakage.splits:
-            share = f"{leaked.share.value:.1%} (95 %: {leaked.share.low:.1%} to {leaked.share.high:.1%})"
-            yield f"  {leaked.split}: {leaked.leaked} of {leaked.n} leak, {share}"
+            yield f"  {leaked.split}: {leaked.leaked} of {leaked.n} leak, {_share(leaked.share)}"
         for pair in found.leakage.pairs[:top]:
             yield f"  {pair.share:.2f}  {pair.first.split} / {pair.second.split}"
             yield from _pair(project, pair)
+
+
+def _reviewed(found: Quality) -> Iterator[str]:
+    review = found.review
+    if not review.decided:
+        return
+    yield f"  reviewed in {found.split}: {review.decided} of {review.total} examples"
+    if shares := [f"{name} {_share(one)}" for name, one in review.all.shares.items() if name != "skipped"]:
+        yield f"    of {review.all.judged} suggestions: {', '.join(shares)}"
+    if review.tags:
+        yield f"    tags: {', '.join(f'{count} {tag}' for tag, count in review.tags.items())}"
+
+
+def _share(one: Estimate, over: str = "") -> str:
+    return f"{one.value:.1%} (95 %: {one.low:.1%} to {one.high:.1%}{over})"
+
+
+def describe_weights(found: WeighReport) -> str:
+    def interval(one: Estimate) -> str:
+        return f"{one.value:.3f} (95 %: {one.low:.3f} to {one.high:.3f})"
+
+    tells = sorted(found.features.items(), key=lambda item: -abs(item[1]))
+    return "\n".join(
+        [
+            f"{found.split}: people reviewed {found.reviewed} labels, of which {interval(found.right)} were right",
+            f"  wrong ones told from right ones: AUROC {interval(found.auroc)}, n = {found.reviewed}, cross-fitted; "
+            f"by {found.student}'s probability alone {interval(found.alone)}",
+            f"  mean squared error of the chances {found.brier:.3f}; of the share of right ones alone {found.brier_base:.3f}",
+            f"  {found.estimated} labels that nobody reviewed: {found.mean:.3f} right on average, {found.doubtful} below one half",
+            "  told by " + ", ".join(f"{name} {value:+.2f}" for name, value in tells if value),
+        ]
+    )
 
 
 def _errors(project: Project, found: Quality, top: int) -> Iterator[str]:
@@ -111,7 +160,7 @@ def _errors(project: Project, found: Quality, top: int) -> Iterator[str]:
     if errors is None:
         yield f"Probable label errors: {found.no_errors}"
         return
-    share = f"{errors.share.value:.1%} (95 %: {errors.share.low:.1%} to {errors.share.high:.1%} over examples)"
+    share = _share(errors.share, " over examples")
     yield f"Probable label errors in {errors.split}: {errors.flagged} of {errors.n} labels, {share}"
     yield f"  by confident learning on {errors.student}, trained on {errors.trained_on}; not a measurement: an audit by people is"
     some = errors.suspects[:top]

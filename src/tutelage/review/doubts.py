@@ -62,8 +62,8 @@ def disagree(project: Project, split: Split) -> list[Queued]:
             f"Fewer than two have answered any example of {split!r}, labels included. "
             f"Run: tutelage evaluate --split {split} --unlabelled"
         )
-    found = [one for id, said in several.items() if (one := _differing(project, id, said)) is not None]
-    return sorted(found, key=lambda one: (-(one.score or 0.0), one.example_id))
+    found = [queued for id, said in several.items() if (queued := _differing(project, id, said)) is not None]
+    return sorted(found, key=lambda queued: (-(queued.score or 0.0), queued.example_id))
 
 
 def _differing(project: Project, id: str, said: Mapping[str, Value]) -> Queued | None:

@@ -44,11 +44,13 @@ def order(project: Project, name: str, split: Split, *, refresh: bool = False) -
     made: Order = ORDERS.load(name)
     stored = [] if refresh else project.store.queues.read(name, split)
     if (
-        not stored or name == AUDIT
-    ):  # whose new examples stand where chance puts them, or the first would be no random ones
-        stored = made(project, split)
-        project.store.queues.put(name, split, _whole(project, split, stored))
-    return _whole(project, split, stored)
+        stored and name != AUDIT
+    ):  # whose new examples stand where chance puts them, or its first would be no random ones
+        return _whole(project, split, stored)
+    whole = _whole(project, split, made(project, split))
+    if whole != stored:
+        project.store.queues.put(name, split, whole)
+    return whole
 
 
 def _whole(project: Project, split: Split, first: Iterable[Queued]) -> list[Queued]:

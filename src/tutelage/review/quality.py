@@ -16,6 +16,8 @@ from tutelage.review.duplicates import NEAR, Conflict, Twins, conflicts, twins
 from tutelage.review.errors import Errors, find_errors
 from tutelage.review.folds import FOLDS, Progress
 from tutelage.review.leakage import Leakage, leakage
+from tutelage.review.progress import Progress as Reviewed
+from tutelage.review.progress import progress as reviewed
 from tutelage.types import Split, canonical_json
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -35,12 +37,16 @@ class Looked:
 
 @dataclass(frozen=True)
 class Quality:
-    """`counts` are (source, split, examples labelled); `errors` is None where none were looked for, and `no_errors` says why;
-    `conflicts` and `leakage` are None where inputs were not compared."""
+    """`counts` are (source, split, examples labelled), `review` is what people decided about the split's labels.
+
+    `errors` is None where none were looked for, and `no_errors` says why; `conflicts` and `leakage` are None where inputs
+    were not compared.
+    """
 
     split: Split
     examples: Mapping[Split, int]
     counts: Sequence[tuple[str, Split, int]]
+    review: Reviewed
     errors: Errors | None
     no_errors: str
     near: float
@@ -63,6 +69,7 @@ def quality(project: Project, split: Split, looked: Looked, progress: Progress =
         split,
         project.store.examples.counts(),
         project.store.labels.counts(),
+        reviewed(project, split),
         errors,
         why,
         looked.near,
@@ -78,6 +85,7 @@ def facts(project: Project, found: Quality, top: int | None = None) -> dict[str,
         "split": found.split,
         "examples": dict(found.examples),
         "labels": [{"source": source, "split": split, "examples": n} for source, split, n in found.counts],
+        "review": found.review.facts(),
         "errors": None,
         "near": found.near,
         "conflicts": None,

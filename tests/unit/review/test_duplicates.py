@@ -14,6 +14,7 @@ from tutelage.labels.splitting import example_id
 from tutelage.project import Project, open_project
 from tutelage.review.duplicates import conflicts, twins
 from tutelage.review.leakage import leakage
+from tutelage.store import Decision
 from tutelage.types import Example, Label, Split, Value
 
 LONG = "Why was I charged a fee for my transfer to a friend abroad"
@@ -90,6 +91,8 @@ def test_the_verb_says_it_loudly_and_writes_everything(tmp_path: Path, capsys: p
     wrong = given(project, "=fee that was taken as number 12 of all", "card")
     given(project, LONG, "fee")
     given(project, LONG + "!", "card", "test")
+    said = {"annotator": "ada", "verdict": "accept", "suggestion": "fee", "value": "fee", "suggested_by": "import"}
+    project.store.decisions.add(Decision(id="one", example_id=example_id({"text": LONG}), tags=("wrong",), **said))  # type: ignore[arg-type]
     where = ("-C", tmp_path, "--out", tmp_path / "out")
     code, message = refused(capsys, "quality", *where, "--near", "0.9")
     assert code == 1 and "what is learned from or chosen on: 1 of 1 test examples" in message
@@ -102,6 +105,10 @@ def test_the_verb_says_it_loudly_and_writes_everything(tmp_path: Path, capsys: p
     assert known["conflicts"][0]["first"]["label"] == "fee" and known["conflicts"][0]["second"]["label"] == "card"
     assert run("quality", "-C", tmp_path, "--no-duplicates", "--top", "1") == 0
     shown = capsys.readouterr().out
+    assert (
+        "reviewed in train: 1 of 32 examples\n    of 1 suggestions: unchanged 100.0% (95 %: 20.7% to 100.0%)" in shown
+    )
+    assert "    tags: 1 wrong" in shown
     assert "train: 32 examples; 32 by human:ada" in shown and "=fee that was taken as number 12 of all" in shown
     assert run("quality", "-C", tmp_path, "--no-errors", "--near", "1", "--json") == 0
     told = json.loads(capsys.readouterr().out)
