@@ -32,12 +32,13 @@ SKIPPED = "skipped"
 
 @dataclass
 class _Queue:
-    """An order in memory. `starts` is where, for each annotator, the first example may be that is still open."""
+    """An order in memory. `starts` is where, for each annotator (and whether those labelled twice are left out), the first
+    example may be that is still open."""
 
     entries: list[Queued]
     read: float
     places: dict[str, int] = field(default_factory=dict)
-    starts: dict[str, int] = field(default_factory=dict)
+    starts: dict[tuple[str, bool], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.places = {one.example_id: at for at, one in enumerate(self.entries)}
@@ -160,22 +161,21 @@ class Desk:
             if queue is None:
                 return self.skipped(annotator)[:count]
             found: list[str] = []
-            for id in self._open(annotator, queue):
-                if not (single and doubled(self.project, id)):
-                    found.append(id)
-                    self._lease(id, annotator)
+            for id in self._open(annotator, queue, single):
+                found.append(id)
+                self._lease(id, annotator)
                 if len(found) == count:
                     break
             return found
 
-    def _open(self, annotator: str, queue: _Queue) -> Iterator[str]:
+    def _open(self, annotator: str, queue: _Queue, single: bool) -> Iterator[str]:
         """The examples that this annotator may take, in order. What is closed to them at the front is passed over for good."""
-        passing = True
-        for at in range(queue.starts.get(annotator, 0), len(queue.entries)):
+        passing, key = True, (annotator, single)
+        for at in range(queue.starts.get(key, 0), len(queue.entries)):
             id = queue.entries[at].example_id
-            if self._closed(annotator, id):
+            if self._closed(annotator, id) or (single and doubled(self.project, id)):
                 if passing:
-                    queue.starts[annotator] = at + 1
+                    queue.starts[key] = at + 1
                 continue
             passing = False
             if not self._taken(annotator, id):
@@ -244,9 +244,9 @@ class Desk:
         for id in changed:
             for queue in self._queues.values():
                 at = queue.places.get(id, 0)
-                for who, start in queue.starts.items():
-                    if start > at and not self._closed(who, id):
-                        queue.starts[who] = at
+                for key, start in queue.starts.items():
+                    if start > at and not self._closed(key[0], id):
+                        queue.starts[key] = at
         self._look([id for id in changed if len(self._speakers(id)) > 1 or id in self._conflicts])
 
     def _take(self) -> list[Decision]:

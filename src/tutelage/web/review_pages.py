@@ -53,6 +53,7 @@ class _Pages:
 
     def __init__(self, desk: Desk, order: str) -> None:
         self.desk, self.task, self.order = desk, desk.project.task, order
+        self.orders = [*ORDERS.rows(), SKIPPED]  # once: to look for those of other packages takes milliseconds
 
     def begin(self, request: Request) -> Response:
         """The next example of the order, or that there is none."""
@@ -243,12 +244,12 @@ class _Pages:
             "newest_said": _last(self.task, newest),
             "progress": self.desk.progress(),
             "order": order,
-            "orders": [*ORDERS.rows(), SKIPPED],
+            "orders": self.orders,
             "fresh": secrets.token_hex(16),
         }
 
     def _order(self, given: str | None) -> str:
-        return given if given and (given in ORDERS.rows() or given == SKIPPED) else self.order
+        return given if given and given in self.orders else self.order
 
 
 def _sent(form: FormData, desk: Desk, name: str, of: str = "") -> dict[str, Any]:
