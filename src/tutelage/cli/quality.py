@@ -11,7 +11,6 @@ from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import sharing
 from tutelage.errors import DataError
 from tutelage.evaluation.estimates import Estimate
-from tutelage.evaluation.estimates import Estimate
 from tutelage.project import Project
 from tutelage.review.claims import shown
 from tutelage.review.duplicates import NEAR, Twins
@@ -149,7 +148,7 @@ def describe_weights(found: WeighReport) -> str:
             f"  wrong ones told from right ones: AUROC {interval(found.auroc)}, n = {found.reviewed}, cross-fitted; "
             f"by {found.student}'s probability alone {interval(found.alone)}",
             f"  mean squared error of the chances {found.brier:.3f}; of the share of right ones alone {found.brier_base:.3f}",
-            f"  {found.estimated} labels that nobody reviewed: {found.mean:.3f} right on average, {found.doubtful} below one half",
+            f"  {found.estimated} labels that nobody reviewed: {found.mean:.3f} right on average, {found.doubtful} below 0.5",
             "  told by " + ", ".join(f"{name} {value:+.2f}" for name, value in tells if value),
         ]
     )

@@ -43,7 +43,7 @@ def subset_of(
         raise TrainingError(
             f"most = {most}, but train has {len(groups)} labels, each of which needs an example. Raise it."
         )
-    vectors = _vectors([task.input_text(one.example.input) for one in examples], seed)
+    vectors = vectors_of([task.input_text(one.example.input) for one in examples], seed)
     right = np.array([quality.get(one.example.id, 1.0) for one in examples])
     found: list[int] = []
     parts = [group for _, group in sorted(groups.items())]
@@ -86,7 +86,7 @@ def facility_location(vectors: NDArray[np.float32], count: int, right: NDArray[n
     return np.array(found, np.int64)
 
 
-def _vectors(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
+def vectors_of(texts: Sequence[str], seed: int) -> NDArray[np.float32]:
     """Unit vectors of the texts."""
     try:
         rows: csr_matrix = vectorizer(WORDS).fit_transform(texts)
