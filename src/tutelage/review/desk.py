@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tutelage.errors import DataError, StaleDecision
+from tutelage.errors import AnswerError, DataError, StaleDecision, TutelageError
 from tutelage.project import Project
 from tutelage.review.annotators import check_review, doubled, owners
 from tutelage.review.deciding import Word, decide, undo
@@ -100,14 +100,30 @@ class Desk:
 
     def decide(self, example_id: str, word: Word, purpose: Purpose | None = None) -> Decision:
         """Store what an annotator said. Raises as `deciding.decide`, and DataError for an example that is not there."""
-        shown = self._reader.read({example_id: purpose or self._purpose(example_id)}, word.annotator)
-        if example_id not in shown or shown[example_id].example.split != self.split:
-            raise DataError(f"There is no example {example_id!r} in {self.split}. Load the page again.")
-        decision = decide(self.project, shown[example_id], word)
+        (done,) = self.decide_all({example_id: word}, word.annotator, purpose)
+        if isinstance(done, TutelageError):
+            raise done
+        return done
+
+    def decide_all(
+        self, words: Mapping[str, Word], annotator: str, purpose: Purpose | None = None
+    ) -> list[Decision | TutelageError]:
+        """Store what the annotator said of these examples, each by itself; for what was refused the error that says why."""
+        shown = self._reader.read({id: purpose or self._purpose(id) for id in words}, annotator)
+        done: list[Decision | TutelageError] = []
+        for id, word in words.items():
+            try:
+                if id not in shown or shown[id].example.split != self.split:
+                    raise DataError(f"There is no example {id!r} in {self.split}. Load the page again.")
+                done.append(decide(self.project, shown[id], word))
+            except (AnswerError, DataError, StaleDecision) as error:
+                done.append(error)
         with self._lock:
             self._catch_up()
-            self._leases.get(example_id, {}).pop(word.annotator, None)
-        return decision
+            for one in done:
+                if isinstance(one, Decision):
+                    self._leases.get(one.example_id, {}).pop(annotator, None)
+        return done
 
     def newest(self, annotator: str) -> Decision | None:
         """The annotator's newest decision that stands: what an undo takes back."""

@@ -136,14 +136,10 @@ class _Pages:
         name, order, what = annotator(request), self._order(str(form.get("queue", ""))), str(form.get("accept", ""))
         fields = {"checked": "row", "shown": "all"}
         ids = [str(one) for one in form.getlist(fields[what])] if what in fields else [what]
-        accepted, refused = 0, list[str]()
-        for id in ids:
-            sent = _sent(form, self.desk, name, f".{id}") | {"queue": order}
-            try:
-                self.desk.decide(id, Word(verdict="accept", **sent))
-                accepted += 1
-            except (DataError, AnswerError, StaleDecision) as error:
-                refused.append(str(error))
+        words = {id: Word(verdict="accept", **_sent(form, self.desk, name, f".{id}")) for id in ids}
+        done = self.desk.decide_all(words, name)
+        refused = [str(one) for one in done if isinstance(one, TutelageError)]
+        accepted = len(done) - len(refused)
         rows = _rows(str(form.get("rows", "")))
         if not refused and ids:
             query = {"order": order, "rows": rows, "accepted": accepted}
