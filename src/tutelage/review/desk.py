@@ -81,10 +81,13 @@ class Desk:
 
         With `single` without those that are labelled twice.
         """
-        found = self._next(annotator, self._queue(name) if name != SKIPPED else None, count, single)
-        if not found and name != SKIPPED and self._clock() - self._queues[name].read > STALE:
-            self._reload(name)
-            found = self._next(annotator, self._queue(name), count, single)
+        queue = self._queue(name) if name != SKIPPED else None
+        found = self._next(annotator, queue, count, single)
+        if not found and queue is not None and self._clock() - queue.read > STALE:
+            queue.read = self._clock()
+            if set(self.project.store.examples.ids(self.split)) != self._ids:
+                self._reload(name)
+                found = self._next(annotator, self._queue(name), count, single)
         return found
 
     def show(self, ids: Sequence[str], annotator: str, purpose: Purpose | None = None) -> list[Shown]:
@@ -164,7 +167,9 @@ class Desk:
         return next((one for one in self.project.store.decisions.last(word.annotator, 20) if one.id == word.id), None)
 
     def _queue(self, name: str) -> _Queue:
-        with self._loading:
+        if (known := self._queues.get(name)) is not None:
+            return known
+        with self._loading:  # some orders take minutes to make; those that are there need not wait
             if name not in self._queues:
                 entries = order(self.project, name, self.split)
                 with self._lock:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tutelage.errors import AnswerError, DataError, StaleDecision, TutelageError, UsageError
+from tutelage.errors import AnswerError, DataError, StaleDecision, TutelageError
 from tutelage.review.annotators import annotator_name
 from tutelage.review.deciding import Unusual, Word, tags_of, told
 from tutelage.review.desk import SKIPPED, Desk
@@ -60,7 +60,7 @@ class _Pages:
         name, order = annotator(request), self._order(request.query_params.get("order"))
         try:
             address = self._next(name, order)
-        except UsageError as error:
+        except TutelageError as error:
             return self._nothing(request, name, order, str(error))
         return RedirectResponse(address, 303) if address else self._nothing(request, name, order)
 
@@ -210,7 +210,7 @@ class _Pages:
         ids, problem = list[str](), error
         try:
             ids = self.desk.next(name, order, rows, single=True)
-        except UsageError as wrong:
+        except TutelageError as wrong:
             problem = str(wrong)
         drawn = [self._row(one, "review", order) for one in self.desk.show(ids, name)]
         if error is not None and wants_json(request):
