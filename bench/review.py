@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -109,7 +110,7 @@ def filled(folder: Path, n: int, decided: int) -> Project:
         store.predictions.add("p" * 32, [(id, Prediction(value, sure, source=SOURCE)) for id, value, sure in said])
     for at, one in enumerate(examples[:decided]):
         name, value = ANNOTATORS[at % 3], LABELS[at % 77]
-        facts = {"suggestion": value, "suggested_by": SOURCE, "value": value, "created": now()}
+        facts: dict[str, Any] = {"suggestion": value, "suggested_by": SOURCE, "value": value, "created": now()}
         decision = Decision(id=f"before-{at}", example_id=one.id, annotator=name, verdict="accept", **facts)
         store.decisions.add(decision, [Label(one.id, value, f"human:{name}", decision.created)], check=False)
     return project
