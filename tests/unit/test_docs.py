@@ -20,6 +20,7 @@ from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
 from tutelage.exporting import TARGETS
 from tutelage.gateway import settings
+from tutelage.labels.formats import FORMATS
 from tutelage.models import PROVIDERS
 from tutelage.prompting import PromptedSettings
 from tutelage.prompting.selectors import SELECTORS
@@ -90,6 +91,11 @@ def test_every_order_of_review_is_documented() -> None:
 def test_every_export_target_is_documented() -> None:
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     assert [target for target in TARGETS.rows() if f"| `{target}` |" not in page] == []
+
+
+def test_every_format_is_documented() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [name for name in FORMATS.rows() if f"| `{name}` |" not in page] == []
 
 
 PROVIDED = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ import tutelage
 from tutelage.evaluation.candidates import FAMILIES
 from tutelage.evaluation.metrics import METRICS
 from tutelage.exporting import TARGETS
+from tutelage.labels.formats import FORMATS
 from tutelage.models import PROVIDERS
 from tutelage.prompting.scorers import SCORERS
 from tutelage.prompting.selectors import SELECTORS
@@ -27,7 +28,7 @@ from tutelage.tracking import TRACKERS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "tutelage").rglob("*.py"))
-TABLES = [FAMILIES, METRICS, NORMALISERS, ORDERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS, TRACKERS]
+TABLES = [FAMILIES, FORMATS, METRICS, NORMALISERS, ORDERS, OUTPUTS, PROVIDERS, SCORERS, SELECTORS, TARGETS, TRACKERS]
 HEAVY = {"torch", "transformers", "spacy", "xllamacpp", "datasets", "pyarrow", "pandas", "sklearn", "altair", "openai"}
 
 

@@ -107,4 +107,6 @@ def describe(report: DatasetReport) -> str:
         lines.append(f"{report.left_out:,} examples without such a label were left out.")
     if report.lost:
         lines.append(f"{report.format} has no place for: {', '.join(report.lost)}.")
+    if report.interface:
+        lines += [f"What {report.format} must be told to show it:", report.interface]
     return "\n".join(lines)

@@ -6,7 +6,8 @@ are text questions, a record's one a field. Sources, times, notes and further la
 Argilla shows them as a text; annotators have there the names for which Argilla has numbers.
 
 Read are such files, folders by `dataset.to_disk`, datasets by `dataset.records.to_datasets`, and the FeedbackDataset records of
-1.x, whose responses are a list. Older records (text and token classification of 1.x) are refused.
+1.x, whose responses are a list. Older records (text and token classification of 1.x) are refused. `to_json` leaves out whether
+a response was discarded, which `to_datasets` has; of our own labels it is known.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 from tutelage.errors import DataError
 from tutelage.labels.formats.base import KEY, Entry, Format, Found, Given, Unfit
 from tutelage.labels.formats.files import read_list, write_list
-from tutelage.labels.formats.kept import form, keep, name_of, restore, source_of, standing, sureness
+from tutelage.labels.formats.kept import as_kept, form, keep, name_of, restore, source_of, standing, sureness
 from tutelage.labels.formats.questions import (
     ANSWER,
     Question,
     answers,
     as_input,
+    check_wanted,
     marked,
     named,
     of_one_type,
@@ -45,6 +47,15 @@ _PEOPLE = uuid.UUID("0b6f5b8e-6d0c-5f0e-9a0e-7a1d9f1f6c11")
 _OLD = {"prediction", "annotation", "prediction_agent", "annotation_agent", "inputs"}
 
 
+def interface(task: Task) -> str:
+    """The settings of a dataset that takes the records written here, as Python."""
+    fields = [f"rg.TextField(name={name!r})" for name in task.fields]
+    needed = [one.name for one in getattr(task, "answer_fields", ()) if one.required] or [questions(task)[0].name]
+    asked = [_settings(task, one, one.name in needed) for one in questions(task)]  # Argilla wants one to be required
+    metadata = "rg.TermsMetadataProperty(name='split')"
+    return f"rg.Settings(fields=[{', '.join(fields)}], questions=[{', '.join(asked)}], metadata=[{metadata}])"
+
+
 def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
     write_list(path, (_record(project.task, entry) for entry in entries))
 
@@ -60,7 +71,9 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
             f"{path} has records of Argilla 1.x's text or token classification. Load them with Argilla 2 as its migration guide "
             "says and export them with dataset.records.to_json."
         )
-    types = of_one_type(_types(records), wanted)
+    seen = list(_types(records))
+    check_wanted(wanted, (name for one in records for name in _asked(one)), seen)
+    types = of_one_type(seen, wanted)
     for number, record in enumerate(records, 1):
         if isinstance(record, BadRow):
             yield record
@@ -140,11 +153,12 @@ def _found(task: Task, number: int, record: Any, wanted: Sequence[str], types: s
         shown.append(Given(_value(task, input, value, types), source_of(agent, "teacher")))
     people = kept.get("people")
     for user, status, value in _responded(task, record, wanted):
-        if status == "draft" or (status == "discarded" and not value):
+        if status == "draft" or not value:
             continue
         name = people.get(user, user) if isinstance(people, dict) else user
         stands: Standing = "rejected" if status == "discarded" else "given"
-        shown.append(Given(_value(task, input, value, types), source_of(str(name), "human"), stands))
+        one = Given(_value(task, input, value, types), source_of(str(name), "human"), stands)
+        shown.append(one if status else as_kept(task, one, kept.get("labels")))
     labels = restore(task, [one for one in shown if one.value is not None], kept.get("labels"))
     split = kept.get("split") or metadata.get("split")
     return Found(number, record, input, labels, split, kept.get("group"), kept.get("synthetic"))
@@ -175,12 +189,12 @@ def _responded(
             values = one.get("values") or {} if isinstance(one, dict) else {}
             told = {name: part.get("value") for name, part in values.items() if isinstance(part, dict)}
             if isinstance(one, dict):
-                by_user[str(one.get("user_id") or ""), str(one.get("status") or "submitted")] = told
+                by_user[str(one.get("user_id") or ""), str(one.get("status") or "")] = told
     elif isinstance(given, dict):
         for name, some in given.items():
             for one in some or ():
                 if isinstance(one, dict) and one.get("value") is not None:
-                    key = str(one.get("user_id") or ""), str(one.get("status") or "submitted")
+                    key = str(one.get("user_id") or ""), str(one.get("status") or "")
                     by_user.setdefault(key, {})[name] = one["value"]
     for (user, status), values in by_user.items():
         yield user, status, named(task, values, wanted)
@@ -206,6 +220,16 @@ def _texts(task: Task, name: str, value: Any, input: Mapping[str, Any], types: s
 
 def _spans(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "start" in one for one in value)
+
+
+def _asked(record: Any) -> Iterator[str]:
+    """The questions that a record has answers to."""
+    for told in (record.get("responses"), record.get("suggestions")) if isinstance(record, dict) else ():
+        for one in told if isinstance(told, list) else [told]:
+            if isinstance(one, dict):
+                values = one.get("values", one)
+                name = one.get("question_name")
+                yield from [str(name)] if name else values or ()
 
 
 def _types(records: Sequence[Any]) -> Iterator[str]:
@@ -264,6 +288,15 @@ def _kept(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _settings(task: Task, one: Question, required: bool) -> str:
+    if one.kind in ("choice", "choices"):
+        kind = "LabelQuestion" if one.kind == "choice" else "MultiLabelQuestion"
+        return f"rg.{kind}(name={one.name!r}, labels={list(one.options)!r}, required={required})"
+    if _is_span(task, one):
+        return f"rg.SpanQuestion(name={one.name!r}, field={task.fields[0]!r}, labels=[{TYPE!r}], allow_overlapping=True, required={required})"
+    return f"rg.TextQuestion(name={one.name!r}, required={required})"
+
+
 def _is_span(task: Task, one: Question) -> bool:
     return one.name == ANSWER.get(task.output) and one.kind == "spans" and len(task.fields) == 1
 
@@ -276,4 +309,4 @@ def _user(name: str) -> str:
         return str(uuid.uuid5(_PEOPLE, name))
 
 
-FORMAT = Format(write=write, read=read, which="all")
+FORMAT = Format(write=write, read=read, which="all", interface=interface)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from tutelage.labels.readers import BadRow
 from tutelage.project import Project
+from tutelage.tasks import Task
 from tutelage.types import Example, Label, Standing
 
 KEY = "tutelage"
@@ -81,7 +82,7 @@ class Format:
 
     `which` are the labels that are written unless the caller says; `lacks` is what it has no place for, not even under a key
     of ours; `outputs` are the output kinds it can hold (empty: all); without `unlabelled` it has none for an example without
-    an answer. `check` raises before anything is written for a project that cannot be written so.
+    an answer; a `folder` is written in place of a file.
     """
 
     write: Write
@@ -91,8 +92,8 @@ class Format:
     outputs: tuple[str, ...] = ()
     unlabelled: bool = True
     folder: bool = False
-    note: str = ""
-    """One more line for people after writing."""
+    interface: Callable[[Task], str] | None = None
+    """What the tool must be told before it shows such a file."""
 
 
 STANDINGS: tuple[Standing, ...] = ("given", "rejected", "withdrawn")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tutelage.errors import AnswerError
 from tutelage.labels.formats.base import Entry, Given, Unfit, standing_of
+from tutelage.store.labels import origin
 from tutelage.tasks import Task
 from tutelage.tasks.matching import normal
 from tutelage.types import Example, Label, canonical_json
@@ -74,6 +76,14 @@ def form(task: Task, value: Any) -> str:
     return canonical_json(found)
 
 
+def as_kept(task: Task, given: Given, kept: Any) -> Given:
+    """`given`, of which a tool does not say how it stands, as it stood when it was kept."""
+    for _, one in _read(kept):
+        if one.source == given.source and form(task, one.value) == form(task, given.value):
+            return replace(given, status=one.status)
+    return given
+
+
 def source_of(name: str, role: str) -> str:
     """The source that a tool's name for an annotator or a model stands for: `name` itself where it is one."""
     name = " ".join(name.split())
@@ -132,7 +142,13 @@ def _given(one: Mapping[str, Any]) -> Given:
     return Given(one["value"], str(one["source"]), status, str(one.get("created", "")), note, soft)
 
 
+def _alike(source: str, kept: str) -> bool:
+    """Whether a tool may have given the labels of `kept` to `source`: to whoever imported them, but not a model's to a person."""
+    return not source or (origin(source) == "gold") == (origin(kept) == "gold")
+
+
 def _same(task: Task, given: Given, kept: Given, same_source: bool) -> bool:
-    if given.status != kept.status or (same_source and given.source != kept.source):
+    alike = given.source == kept.source if same_source else _alike(given.source, kept.source)
+    if given.status != kept.status or not alike:
         return False
     return form(task, given.value) == form(task, kept.value)

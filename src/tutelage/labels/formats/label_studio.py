@@ -23,6 +23,7 @@ from tutelage.labels.formats.questions import (
     Question,
     answers,
     as_input,
+    check_wanted,
     marked_by_field,
     named,
     of_one_type,
@@ -60,7 +61,9 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
         least = isinstance(tasks[0], dict) and "annotation_id" in tasks[0]
         which = "is Label Studio's JSON-MIN" if least else "has no tasks of Label Studio (objects with 'data')"
         raise DataError(f"{path} {which}. Export the project as JSON.")
-    types = of_one_type([name for one in tasks for name in _types(one)], wanted) if _has_spans(project.task) else set()
+    seen = [name for one in tasks for name in _types(one)]
+    check_wanted(wanted, (str(one.get("from_name")) for task in tasks for one in _regions(task)), seen)
+    types = of_one_type(seen, wanted) if _has_spans(project.task) else set()
     for number, task in enumerate(tasks, 1):
         try:
             yield _found(project.task, number, task, wanted, types)
@@ -194,15 +197,20 @@ def _annotator(one: Mapping[str, Any]) -> str:
     return named
 
 
-def _types(task: Any) -> Iterator[str]:
-    """The types of all spans of a task."""
+def _regions(task: Any) -> Iterator[dict[str, Any]]:
+    """All that was marked or said in a task."""
     if isinstance(task, dict):
         for name in ("annotations", "completions", "predictions"):
             for one in _listed(task.get(name)):
-                for region in _listed(one.get("result")):
-                    value = region.get("value")
-                    if region.get("type") in _SPANS and isinstance(value, dict):
-                        yield from map(str, value.get(region["type"]) or value.get("labels") or ())
+                yield from _listed(one.get("result"))
+
+
+def _types(task: Any) -> Iterator[str]:
+    """The types of all spans of a task."""
+    for region in _regions(task):
+        value = region.get("value")
+        if region.get("type") in _SPANS and isinstance(value, dict):
+            yield from map(str, value.get(region["type"]) or value.get("labels") or ())
 
 
 def _has_spans(task: Task) -> bool:
@@ -244,4 +252,4 @@ def _control(task: Task, one: Question) -> str:
     return f'  <TextArea name="{one.name}" toName="{to}" editable="true"{most}/>'
 
 
-FORMAT = Format(write=write, read=read, which="all")
+FORMAT = Format(write=write, read=read, which="all", interface=interface)

@@ -60,17 +60,28 @@ def value_of(task: Task, given: Mapping[str, Sequence[str]]) -> Any:
 
 
 def named(task: Task, found: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """What a tool has by its questions' names, by ours. Raises UsageError where it is not certain which is meant."""
+    """What a tool has by its questions' names, by ours; without `wanted`, if any, nothing. Raises UsageError where it is not
+    certain which is meant."""
     known = [one.name for one in questions(task)]
     if task.output == "record":
         return {name: found[name] for name in known if name in found}
     for name in (*wanted, *known, task.name, task.output):
         if name in found:
             return {known[0]: found[name]}
-    if wanted or len(found) > 1:
-        shown = ", ".join(sorted(found)) or "(none)"
+    if wanted and task.output != "strings":  # where it may name a type of spans
+        return {}
+    if len(found) > 1:
+        shown = ", ".join(sorted(found))
         raise UsageError(f"There are answers to the questions {shown}. Say which is the label with: --label NAME")
     return dict(zip(known, found.values(), strict=False))
+
+
+def check_wanted(wanted: Sequence[str], questions: Iterable[str], types: Iterable[str]) -> None:
+    """Raises UsageError where what `wanted` names is nowhere in the file."""
+    known = {*questions, *types}
+    if missing := [name for name in wanted if name not in known]:
+        shown = ", ".join(sorted(known)) or "(none)"
+        raise UsageError(f"{missing[0]!r} is no question and no type of spans in this file. There are: {shown}.")
 
 
 def marked(task: Task, input: Input, strings: Sequence[str]) -> list[Span] | None:

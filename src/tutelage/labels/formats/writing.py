@@ -40,7 +40,7 @@ class DatasetOptions:
 @dataclass(frozen=True, kw_only=True)
 class DatasetReport:
     """What was written. `unlabelled` examples without a label are among the `examples`, `left_out` are not. `lost` names what
-    of this project the format has no place for."""
+    of this project the format has no place for, `interface` is what the tool must be told before it shows the file."""
 
     path: str
     format: str
@@ -50,6 +50,7 @@ class DatasetReport:
     unlabelled: int
     left_out: int
     lost: tuple[str, ...] = ()
+    interface: str | None = None
 
 
 @dataclass
@@ -97,6 +98,7 @@ def write_dataset(project: Project, name: str, out: Path, options: DatasetOption
         by_split=counts.by_split,
         unlabelled=counts.unlabelled,
         left_out=counts.left_out,
+        interface=format.interface(project.task) if format.interface else None,
         lost=tuple(one for one in ASPECTS if one in counts.seen & format.lacks),
     )
 
