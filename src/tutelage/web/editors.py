@@ -102,6 +102,14 @@ def segments(task: Task, input: Input, value: Value | None) -> dict[str, list[Se
     return {name: _cut(input.get(name, ""), strings) for name in task.fields}
 
 
+def absent(task: Task, input: Input, value: Value) -> list[str]:
+    """The strings of a grounded answer that are not in the text."""
+    if not (isinstance(task, StringsTask) and task.grounded and isinstance(value, list)):
+        return []
+    kept = task.settle(value, input).value
+    return [one for one in value if one not in kept]
+
+
 def _cut(text: str, strings: Sequence[str]) -> list[Segment]:
     """`text` in pieces; where strings overlap, the longer one is shown."""
     spans = [(end - start, start, end, one) for one in strings for start, end in find_all(text, one)]

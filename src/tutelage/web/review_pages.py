@@ -22,7 +22,7 @@ from tutelage.review.shown import Shown
 from tutelage.store import Decision, Purpose
 from tutelage.tasks import Task
 from tutelage.types import Value
-from tutelage.web.editors import answered, changed, editor, filled, segments, shown
+from tutelage.web.editors import absent, answered, changed, editor, filled, segments, shown
 from tutelage.web.forms import read_form
 from tutelage.web.pages import page, wants_json
 from tutelage.web.people import annotator, remember, who
@@ -159,6 +159,7 @@ class _Pages:
             "why": self.desk.why(order, one.example.id),
             "segments": segments(self.task, one.example.input, initial),
             "suggested": shown(self.task, one.suggestion.value) if one.suggestion else [],
+            "absent": absent(self.task, one.example.input, one.suggestion.value) if one.suggestion else [],
             "words": [(who, label.status, shown(self.task, label.value)) for who, label in one.words.items()],
             "editor": editor(self.task, _form(self.task, initial) if form is None else form),
             "editing": one.suggestion is None or form is not None,

@@ -120,7 +120,9 @@ function labelPicker(field) {
   let found = [], at = -1;
   function draw() {
     const words = labels.includes(field.value) ? [] : plain(field.value).split(" ");
-    found = labels.filter((one) => words.every((word) => plain(one).includes(word)));
+    const fits = labels.filter((one) => words.every((word) => plain(one).includes(word)));
+    const first = fits.filter((one) => plain(one).startsWith(plain(field.value)));
+    found = words.length ? [...first, ...fits.filter((one) => !first.includes(one))] : labels;
     at = words.length ? (found.length ? 0 : -1) : found.indexOf(field.value);
     list.replaceChildren(...found.map((one, place) => element("li", { role: "option", id: `label-${place}` }, one)));
     if (!found.length) list.append(element("li", { role: "option", "aria-disabled": "true" }, "No label is like this."));
