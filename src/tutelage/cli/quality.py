@@ -124,13 +124,19 @@ def describe(project: Project, found: Quality, top: int) -> Iterator[str]:
 
 def _reviewed(found: Quality) -> Iterator[str]:
     review = found.review
-    if not review.decided:
-        return
-    yield f"  reviewed in {found.split}: {review.decided} of {review.total} examples"
-    if shares := [f"{name} {_share(one)}" for name, one in review.all.shares.items() if name != "skipped"]:
-        yield f"    of {review.all.judged} suggestions: {', '.join(shares)}"
-    if review.tags:
-        yield f"    tags: {', '.join(f'{count} {tag}' for tag, count in review.tags.items())}"
+    if review.decided:
+        yield f"  reviewed in {found.split}: {review.decided} of {review.total} examples"
+        if shares := [f"{name} {_share(one)}" for name, one in review.all.shares.items() if name != "skipped"]:
+            yield f"    of {review.all.judged} suggestions: {', '.join(shares)}"
+        if review.tags:
+            yield f"    tags: {', '.join(f'{count} {tag}' for tag, count in review.tags.items())}"
+    told = [one for one in found.audits if one.accuracy is not None]
+    for one in told:
+        assert one.accuracy is not None
+        rest = f"; of the {one.unreviewed} that nobody reviewed {_share(one.rest)}" if one.rest else ""
+        yield f"  right by a random audit of {one.audited}, {one.source}: {_share(one.accuracy)} of {one.labels} labels{rest}"
+    if found.audits and not told:
+        yield f"  right: not known. Review some at random: tutelage review --order audit --split {found.split}"
 
 
 def _share(one: Estimate, over: str = "") -> str:

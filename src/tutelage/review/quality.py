@@ -12,6 +12,7 @@ from typing import Any
 
 from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
+from tutelage.review.audit import Audited, audits
 from tutelage.review.duplicates import NEAR, Conflict, Twins, conflicts, twins
 from tutelage.review.errors import Errors, find_errors
 from tutelage.review.folds import FOLDS, Progress
@@ -37,7 +38,8 @@ class Looked:
 
 @dataclass(frozen=True)
 class Quality:
-    """`counts` are (source, split, examples labelled), `review` is what people decided about the split's labels.
+    """`counts` are (source, split, examples labelled), `review` is what people decided about the split's labels, `audits`
+    how many of them a random audit finds right, of all sources and of each.
 
     `errors` is None where none were looked for, and `no_errors` says why; `conflicts` and `leakage` are None where inputs
     were not compared.
@@ -47,6 +49,7 @@ class Quality:
     examples: Mapping[Split, int]
     counts: Sequence[tuple[str, Split, int]]
     review: Reviewed
+    audits: Sequence[Audited]
     errors: Errors | None
     no_errors: str
     near: float
@@ -70,6 +73,7 @@ def quality(project: Project, split: Split, looked: Looked, progress: Progress =
         project.store.examples.counts(),
         project.store.labels.counts(),
         reviewed(project, split),
+        audits(project, split),
         errors,
         why,
         looked.near,
@@ -86,6 +90,7 @@ def facts(project: Project, found: Quality, top: int | None = None) -> dict[str,
         "examples": dict(found.examples),
         "labels": [{"source": source, "split": split, "examples": n} for source, split, n in found.counts],
         "review": found.review.facts(),
+        "audits": [asdict(one) for one in found.audits],
         "errors": None,
         "near": found.near,
         "conflicts": None,

@@ -29,7 +29,7 @@ def given(project: Project, text: str, label: Value | None, split: Split = "trai
     id = example_id({"text": text})
     project.store.examples.add([Example(id, {"text": text}, split)])
     if label is not None:
-        project.store.labels.add([Label(id, label, "human:ada")])
+        project.store.labels.add([Label(id, label, "import")])
     return id
 
 
@@ -46,7 +46,7 @@ def test_texts_that_are_nearly_the_same_are_found_and_others_are_not(tmp_path: P
     }
     assert found[0].share == 1.0
     (conflict,) = conflicts(project, found)
-    assert (conflict.labels, conflict.sources) == (("fee", "card"), ("human:ada", "human:ada"))
+    assert (conflict.labels, conflict.sources) == (("fee", "card"), ("import", "import"))
     leaks = leakage(project, found)
     assert [(one.first.id, one.second.id) for one in leaks.pairs] == [(case, first)]
     assert [(one.split, one.n, one.leaked) for one in leaks.splits] == [("test", 1, 1)]
@@ -108,8 +108,8 @@ def test_the_verb_says_it_loudly_and_writes_everything(tmp_path: Path, capsys: p
     assert (
         "reviewed in train: 1 of 32 examples\n    of 1 suggestions: unchanged 100.0% (95 %: 20.7% to 100.0%)" in shown
     )
-    assert "    tags: 1 wrong" in shown
-    assert "train: 32 examples; 32 by human:ada" in shown and "=fee that was taken as number 12 of all" in shown
+    assert "    tags: 1 wrong" in shown and "right: not known. Review some at random" in shown
+    assert "train: 32 examples; 32 by import" in shown and "=fee that was taken as number 12 of all" in shown
     assert run("quality", "-C", tmp_path, "--no-errors", "--near", "1", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["errors"] is None and told["leakage"]["pairs"] == []
