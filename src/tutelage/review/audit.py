@@ -107,8 +107,9 @@ def _between(sample: Sequence[str], right: int, unsure: int, population: int) ->
     if not population:
         return 0, 0
     coin = int.from_bytes(hashlib.sha256("".join(sorted(sample)).encode()).digest()[:8], "big") / 2**64
-    lowest, _ = limits(right, len(sample), population, coin)
-    _, highest = limits(right + unsure, len(sample), population, coin)
+    lowest, highest = limits(right, len(sample), population, coin)
+    if unsure:
+        _, highest = limits(right + unsure, len(sample), population, coin)
     return lowest, highest
 
 

@@ -4,13 +4,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
+from tutelage.evaluation.estimates import Estimate
 from tutelage.project import open_project
-from tutelage.review.audit import Audited, Judged, audited, audits
+from tutelage.review.audit import Judged, audited, audits
 from tutelage.review.finite import interval, limits
 from tutelage.review.orders import AUDIT, audit_order
 from tutelage.store import Decision
@@ -24,21 +26,21 @@ def coverage(n: int, population: int, right: int, coins: Sequence[float]) -> flo
     outcomes = np.arange(n + 1)
     chances = hypergeom.pmf(outcomes, population, right, n)
     covered = 0.0
-    for seen in outcomes[chances > 1e-6].tolist():
+    for seen in outcomes[chances > 1e-5].tolist():
         for coin in coins:
             low, high = limits(seen, n, population, coin)
             covered += chances[seen] * (low <= right <= high) / len(coins)
     return covered
 
 
-@pytest.mark.parametrize(("n", "population"), [(30, 500), (60, 2000), (150, 10_000)])
+@pytest.mark.parametrize(("n", "population"), [(30, 500), (60, 2000)])
 @pytest.mark.parametrize("share", [0.7, 0.9, 0.97, 0.99])
 def test_the_interval_covers_93_to_97_percent(n: int, population: int, share: float) -> None:
-    assert 0.93 <= coverage(n, population, round(share * population), [0.1, 0.3, 0.5, 0.7, 0.9]) <= 0.97
+    assert 0.93 <= coverage(n, population, round(share * population), [0.125, 0.375, 0.625, 0.875]) <= 0.97
 
 
 def test_a_thousand_simulated_audits() -> None:
-    population, n, right = 2000, 100, 1860
+    population, n, right = 600, 50, 564
     judged = {f"{at}": Judged("teacher:m@1", seen=True, right=at < right, by_audit=True) for at in range(population)}
     chance, hit = random.Random(7), 0
     for _ in range(1000):
@@ -50,12 +52,10 @@ def test_a_thousand_simulated_audits() -> None:
         }
         found = audited("all", some)
         assert found.audited == n and found.accuracy and found.rest
-        hit += found.accuracy.low <= right / population <= found.accuracy.high
-        wrong = n - found.right
         rest = (right - found.right) / (population - n)
-        assert (found.rest.low <= rest <= found.rest.high) == (
-            found.accuracy.low <= right / population <= found.accuracy.high
-        ), wrong
+        covered = found.accuracy.low <= right / population <= found.accuracy.high
+        assert (found.rest.low <= rest <= found.rest.high) == covered  # one is the other less known numbers
+        hit += covered
     assert 930 <= hit <= 970
 
 
@@ -96,13 +96,8 @@ def test_the_sample_is_the_decided_front_of_the_order() -> None:
     assert audited("t", judged(IDS, "rrWW.wrr....")).audited == 2  # no further than the audit went
     none = audited("t", judged(IDS, "RR.WWWWW...."))
     assert (none.audited, none.accuracy, none.rest) == (0, None, None)
-    assert (
-        audited("t", judged(IDS, "RRRRRRRRRWWW")).accuracy
-        == Audited(
-            source="t", labels=12, known=0, audited=12, right=9, skipped=0, unreviewed=0, accuracy=None, rest=None
-        ).accuracy
-        or audited("t", judged(IDS, "RRRRRRRRRWWW")).accuracy.value == 0.75
-    )  # type: ignore[union-attr]
+    everything = audited("t", judged(IDS, "RRRRRRRRRWWW"))
+    assert (everything.accuracy, everything.rest) == (Estimate(0.75, 0.75, 0.75), None)
 
 
 def test_what_was_known_before_is_counted_and_not_estimated() -> None:
@@ -140,9 +135,8 @@ def test_from_the_store(tmp_path: Path) -> None:
     for number, id in enumerate(order[:10]):
         verdict = "edit" if number == 0 else "reject" if number == 1 else "skip" if number == 2 else "accept"
         value = {"edit": "happy", "accept": "sad"}.get(verdict)
-        made = Decision(
-            id=str(number), example_id=id, annotator="ann", verdict=verdict, queue=AUDIT, value=value, suggestion="sad"
-        )  # type: ignore[arg-type]
+        facts: dict[str, Any] = {"annotator": "ann", "verdict": verdict, "queue": AUDIT}
+        made = Decision(id=str(number), example_id=id, value=value, suggestion="sad", **facts)
         labels = [] if verdict == "skip" else [Label(id, value or "sad", "human:ann")]
         if verdict == "reject":
             labels = [Label(id, "sad", "human:ann", status="rejected")]
