@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def test_two_at_once_never_get_the_same_example(tmp_path: Path) -> None:
     assert desk.next("ben", count=10) == ["e1", "e3", "e4", "e5"]
     clock.now = LEASE + 1
     assert desk.next("cy", count=10) == ["e1", "e2", "e3", "e4", "e5"]
+
+
+def test_many_threads_at_once_decide_each_example_once(tmp_path: Path) -> None:
+    project = a_review(tmp_path, suggested=["money"] * 60)
+    desks = [Desk(project, "train"), Desk(project, "train")]  # as two servers on one store
+
+    def work(at: int) -> None:
+        name, desk = f"a{at}", desks[0]
+        while found := desk.next(name):
+            say(desk, found[0], f"{name}{found[0]}", name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    made = Counter(one.example_id for one in project.store.decisions.read())
+    assert len(made) == 60 and set(made.values()) == {1}
+    assert desks[1].next("eve") == [] and desks[1].progress().decided == 60
 
 
 def test_an_order_is_kept_and_says_why(tmp_path: Path) -> None:
