@@ -11,6 +11,9 @@ from tutelage.store import schema
 from tutelage.store.database import Database
 from tutelage.types import Split
 
+QUEUEING = 7405821
+"""The lock of those who store a queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -39,7 +42,7 @@ class QueueTable:
             }
             for position, one in enumerate(queue)
         ]
-        with self._database.write() as connection:
+        with self._database.alone(QUEUEING) as connection:
             connection.execute(table.delete().where(table.c.name == name, table.c.split == split))
             if rows:
                 connection.execute(table.insert(), rows)

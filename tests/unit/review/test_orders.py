@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tutelage.labels.splitting import example_id
 from tutelage.project import Project
 from tutelage.review.orders import audit_order, order
 from tutelage.routing.certificate import certificate_path, read_certificate
+from tutelage.store import Queued, open_store
 from tutelage.types import Example, Label
 
 
@@ -111,3 +113,13 @@ def test_the_nearest_to_a_certified_threshold_first(tmp_path: Path) -> None:
     assert far == sorted(far) and f"cascade asks from {at:.2f} down" in (found[0].reason or "")
     with pytest.raises(UsageError, match="'student', the first stage of 'cascade', has not answered 'train'"):
         order(project, "threshold", "train")
+
+
+def test_an_order_made_by_several_at_once_is_whole(database_url: str) -> None:
+    stores = [open_store(database_url) for _ in range(4)]
+    queue = [Queued(f"{at:032x}", float(at)) for at in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda store: store.queues.put("errors", "train", queue), stores))
+    assert stores[0].queues.read("errors", "train") == queue
+    for store in stores:
+        store.close()
