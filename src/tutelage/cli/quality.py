@@ -137,6 +137,15 @@ def _reviewed(found: Quality) -> Iterator[str]:
         yield f"  right by a random audit of {one.audited}, {one.source}: {_share(one.accuracy)} of {one.labels} labels{rest}"
     if found.audits and not told:
         yield f"  right: not known. Review some at random: tutelage review --order audit --split {found.split}"
+    same = found.agreement
+    if same.n and same.agreement is not None:
+        alpha = f"; Krippendorff's alpha {_number(same.alpha)}" if same.alpha else ""
+        blind = "blind, " if same.blind else ""
+        yield f"  annotators on {same.n} examples, {blind}say the same: {_share(same.agreement)}{alpha}"
+
+
+def _number(one: Estimate) -> str:
+    return f"{one.value:.2f} (95 %: {one.low:.2f} to {one.high:.2f})"
 
 
 def _share(one: Estimate, over: str = "") -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tutelage.evaluation.exports import write_files
 from tutelage.project import Project
+from tutelage.review.agreement import Agreement, agreement
 from tutelage.review.audit import Audited, audits
 from tutelage.review.duplicates import NEAR, Conflict, Twins, conflicts, twins
 from tutelage.review.errors import Errors, find_errors
@@ -39,7 +40,7 @@ class Looked:
 @dataclass(frozen=True)
 class Quality:
     """`counts` are (source, split, examples labelled), `review` is what people decided about the split's labels, `audits`
-    how many of them a random audit finds right, of all sources and of each.
+    how many of them a random audit finds right, of all sources and of each, `agreement` how far annotators agree.
 
     `errors` is None where none were looked for, and `no_errors` says why; `conflicts` and `leakage` are None where inputs
     were not compared.
@@ -50,6 +51,7 @@ class Quality:
     counts: Sequence[tuple[str, Split, int]]
     review: Reviewed
     audits: Sequence[Audited]
+    agreement: Agreement
     errors: Errors | None
     no_errors: str
     near: float
@@ -74,6 +76,7 @@ def quality(project: Project, split: Split, looked: Looked, progress: Progress =
         project.store.labels.counts(),
         reviewed(project, split),
         audits(project, split),
+        agreement(project, split),
         errors,
         why,
         looked.near,
@@ -91,6 +94,7 @@ def facts(project: Project, found: Quality, top: int | None = None) -> dict[str,
         "labels": [{"source": source, "split": split, "examples": n} for source, split, n in found.counts],
         "review": found.review.facts(),
         "audits": [asdict(one) for one in found.audits],
+        "agreement": asdict(found.agreement),
         "errors": None,
         "near": found.near,
         "conflicts": None,

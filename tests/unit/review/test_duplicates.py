@@ -93,6 +93,12 @@ def test_the_verb_says_it_loudly_and_writes_everything(tmp_path: Path, capsys: p
     given(project, LONG + "!", "card", "test")
     said = {"annotator": "ada", "verdict": "accept", "suggestion": "fee", "value": "fee", "suggested_by": "import"}
     project.store.decisions.add(Decision(id="one", example_id=example_id({"text": LONG}), tags=("wrong",), **said))  # type: ignore[arg-type]
+    for number, verdict in enumerate(("accept", "edit", "accept")):  # another person, who once says otherwise
+        id = example_id({"text": f"the fee number {number * 7919} that was taken"})
+        for who, said_so in (("ada", "accept"), ("bob", verdict)):
+            value = "fee" if said_so == "accept" else "card"
+            facts = said | {"annotator": who, "verdict": said_so, "value": value}
+            project.store.decisions.add(Decision(id=f"{who} {number}", example_id=id, **facts))  # type: ignore[arg-type]
     where = ("-C", tmp_path, "--out", tmp_path / "out")
     code, message = refused(capsys, "quality", *where, "--near", "0.9")
     assert code == 1 and "what is learned from or chosen on: 1 of 1 test examples" in message
@@ -105,9 +111,8 @@ def test_the_verb_says_it_loudly_and_writes_everything(tmp_path: Path, capsys: p
     assert known["conflicts"][0]["first"]["label"] == "fee" and known["conflicts"][0]["second"]["label"] == "card"
     assert run("quality", "-C", tmp_path, "--no-duplicates", "--top", "1") == 0
     shown = capsys.readouterr().out
-    assert (
-        "reviewed in train: 1 of 32 examples\n    of 1 suggestions: unchanged 100.0% (95 %: 20.7% to 100.0%)" in shown
-    )
+    assert "reviewed in train: 4 of 32 examples\n    of 7 suggestions: unchanged 85.7% (95 %: " in shown
+    assert "annotators on 3 examples, say the same: 66.7% (95 %: " in shown and "Krippendorff's alpha " in shown
     assert "    tags: 1 wrong" in shown and "right: not known. Review some at random" in shown
     assert "train: 32 examples; 32 by import" in shown and "=fee that was taken as number 12 of all" in shown
     assert run("quality", "-C", tmp_path, "--no-errors", "--near", "1", "--json") == 0
