@@ -57,7 +57,7 @@ class Pages:
     def start(self) -> None:
         self._process = subprocess.Popen([*self._command, "--port", self._port], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
-        self.address: str = json.loads(self._process.stdout.readline())["address"]
+        self.address: str = json.loads(self._process.stdout.readline())["url"]
         self._port = self.address.rsplit(":", 1)[1].strip("/")
 
     def kill(self) -> None:

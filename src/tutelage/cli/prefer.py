@@ -25,7 +25,7 @@ PORT = 8101
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="Of the page; 0 takes a free one."
 )
-@click.option("--browser/--no-browser", default=True, help="Open the page in a browser, or only say where it is.")
+@click.option("--no-browser", is_flag=True, help="Print the address, open no browser.")
 @click.option("--status", is_flag=True, help="Say what was compared so far, and open no page.")
 @json_option
 @project_options
@@ -35,7 +35,7 @@ def command(
     ranked: bool,
     split: Split,
     port: int,
-    browser: bool,
+    no_browser: bool,
     status: bool,
     as_json: bool,
 ) -> None:
@@ -54,8 +54,8 @@ def command(
     check_review(project)
     desk = Preferring(project, names, split, "ranking" if ranked else "pair")
     if not status:
-        app = make_app(project, routes(desk), {"rank" if ranked else "compare": address(desk)})
-        serve_pages(app, port, lambda url: emit({"address": url}, as_json, _begin(desk, url)), browser)
+        app = make_app(project, routes(desk), {"Rank" if ranked else "Compare": address(desk)})
+        serve_pages(app, port, lambda url: emit({"url": url}, as_json, _begin(desk, url)), not no_browser)
     found = summary(desk)
     emit(found, as_json, describe(found))
 

@@ -13,7 +13,7 @@ function tell(message, isProblem) {
   const problem = find("#problem");
   problem.hidden = !isProblem;
   problem.textContent = isProblem ? message : "";
-  find("#told").textContent = isProblem ? "" : message;
+  find("#live").textContent = isProblem ? "" : message;
 }
 
 function show(text, address) {
@@ -22,6 +22,7 @@ function show(text, address) {
   history.replaceState(null, "", address);
   since = performance.now();
   main.focus({ preventScroll: true });
+  tell(main.querySelector(".bar").textContent, false);
   begin();
   scrollTo(0, 0);
 }
