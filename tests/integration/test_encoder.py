@@ -10,11 +10,14 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from tests.tiny import make_base
 from tutelage.errors import TrainingError
 from tutelage.students import FAMILIES
 from tutelage.students.base import FitContext
 from tutelage.students.encoder import EncoderSettings, EncoderStudent
+from tutelage.students.finetune.loop import _mean_loss
 from tutelage.tasks.label import LabelTask
 from tutelage.tasks.labels import LabelsTask
 from tutelage.types import Example, Labelled, digest
@@ -138,6 +141,24 @@ def test_several_labels_or_none(settings: EncoderSettings, tmp_path: Path) -> No
     long = " ".join(["owl dog cat", *PLAIN] * 10)  # several windows, learned and answered
     windowed = [*sets(30, 4), replace(labelled(long, ""), value=["animal"])]
     EncoderStudent(TOPICS, replace(settings, epochs=1)).fit(windowed, windowed, context(tmp_path / "windows"))
+
+
+def test_labels_that_count_less_are_learned_less(settings: EncoderSettings, tmp_path: Path) -> None:
+    """Half of the labels are the next one; the right ones win where those hardly count, and do not where all count alike."""
+    given, labels = examples(60, 7), sorted(WORDS)
+    wrong = [replace(one, value=labels[(labels.index(str(one.value)) + 1) % 3], weight=0.01) for one in given]
+    student = EncoderStudent(TASK, replace(settings, epochs=6))
+    student.fit([*given, *wrong], given, context(tmp_path / "fit"))
+    found = student.predict_batch([one.example.input for one in given])
+    assert sum(a.value == b.value for a, b in zip(found, given, strict=True)) > 50
+    assert sum((a.confidence or 0) > 0.8 for a in found) > 40  # alike, right and wrong would share the probability
+
+
+def test_weighed_losses_add_up() -> None:
+    network, wanted = torch.nn.Linear(3, 3), torch.tensor([[0], [2]])
+    logits = torch.tensor([[1.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
+    each = [_mean_loss(network, logits[at : at + 1], wanted[at : at + 1]) for at in range(2)]
+    assert torch.isclose(_mean_loss(network, logits, wanted), (each[0] + each[1]) / 2)
 
 
 def test_one_set_of_labels_for_all_is_one_line(settings: EncoderSettings, tmp_path: Path) -> None:

@@ -102,10 +102,11 @@ def train_one(project: Project, one: Candidate) -> TrainReport:
 def describe(report: TrainReport) -> str:
     origins = " + ".join(f"{n} {origin}" for origin, n in report.card["train"]["origins"].items())
     state = "is up to date" if report.skipped else f"trained in {report.seconds:.0f} s"
+    purpose = "to choose on" if origins else "to judge by"
     origins = f"{origins} labels" if origins else f"{report.card['train']['n']} inputs without labels"
     if written := report.card["train"].get("synthetic"):
         origins += f", {written} of them of synthetic inputs"
-    line = f"{report.candidate}: {state} ({origins}, {report.card['dev']['n']} to choose on) -> {report.folder}"
+    line = f"{report.candidate}: {state} ({origins}, {report.card['dev']['n']} {purpose}) -> {report.folder}"
     beneath = [
         material_shown(report.card["train"]),
         doubts_shown(report.card["train"]),
@@ -123,7 +124,9 @@ def functions_shown(functions: Sequence[Mapping[str, Any]]) -> list[str]:
     width = max(len(one["name"]) for one in functions)
     lines = [f"{'':{width}}  coverage  overlaps  conflicts  accuracy (estimated without labels)"]
     for one in sorted(functions, key=lambda one: -1.0 if one["accuracy"] is None else one["accuracy"]):
-        accuracy = "never spoke" if one["accuracy"] is None else f"{one['accuracy']:8.3f}"
+        accuracy = (
+            "not known: no other speaks of the same inputs" if one["accuracy"] is None else f"{one['accuracy']:8.3f}"
+        )
         shares = f"{one['coverage']:8.3f}  {one['overlaps']:8.3f}  {one['conflicts']:9.3f}"
         lines.append(f"{one['name']:{width}}  {shares}  {accuracy}")
     return lines

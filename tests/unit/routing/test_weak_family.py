@@ -144,6 +144,28 @@ def test_other_candidates_vote_and_are_asked_once(project: Project) -> None:
     assert len(project.store.predictions.read(key, [one.id for one in project.store.examples.read("train")])) == 60
 
 
+def test_an_ensemble_of_small_models_annotates(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [
+        Label(example_id(one), ("good", "bad", "neutral", "bad")[at % 4], "import") for at, one in enumerate(texts(20))
+    ]
+    project.store.labels.add(given)
+    small = 'family = "linear"\neffort = "low"\nlabels = "gold"\n'
+    (project.folder / "task.toml").write_text(
+        f"{TASK}\n[candidates.a]\n{small}\n[candidates.b]\n{small}most = 12\n"
+        '[candidates.panel]\nfamily = "vote"\nof = ["a", "b"]\n'
+    )
+    assert (
+        run("train", "a", "b", "-C", project.folder)
+        == run("label", "--by", "panel", "-C", project.folder, "--json")
+        == 0
+    )
+    report = last_json(capsys)
+    assert isinstance(report, dict) and report["source"].startswith("weak:panel@") and report["answered"] == 60
+    # What a person or an import says goes before.
+    sources = [one.source for one in project.store.labels.read("train")]
+    assert sources.count("import") == 20 and sources.count(report["source"]) == 40
+
+
 def test_small_models_and_teachers_are_told_apart(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     run("train", "rules", "-C", project.folder)
     capsys.readouterr()

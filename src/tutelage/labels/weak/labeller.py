@@ -30,7 +30,8 @@ SILENT = "No labelling function says anything about this input."
 
 class Summary(NamedTuple):
     """A function on the inputs that it was tried on: the share of which it says something, of which another does as well, and
-    of which another says something else; and how often it is right when it speaks, as the label model believes."""
+    of which another says something else; and how often it is right when it speaks, as the label model believes: None where no
+    other speaks of the same inputs, so that nothing is known."""
 
     name: str
     coverage: float
@@ -84,7 +85,7 @@ class Labeller:
                 any(contradict(said[at][number], word, several_apply) for word in others[at]) for at in spoken
             )
             shared = sum(bool(words) for words in others.values())
-            accuracy = float(np.mean(right)) if right else None
+            accuracy = float(np.mean(right)) if shared else None
             found.append(Summary(name, len(spoken) / n, shared / n, against / n, accuracy))
         return found
 
