@@ -13,6 +13,7 @@ import click
 
 from tutelage.cli.options import emit, json_option, project_options
 from tutelage.cli.progress import progress
+from tutelage.cli.relabelling import again
 from tutelage.errors import UsageError
 from tutelage.evaluation.candidates import Candidate, candidate, close, teacher_name
 from tutelage.labels.pseudo import TEACHERS, pseudo_source, withdraw_earlier
@@ -44,6 +45,7 @@ BATCHES = "tutelage.labels.batch:"
     show_default=True,
     help="With --batch: wait for answers, or pick them up next time.",
 )
+@click.option("--stale", is_flag=True, help="Label again what has a label of an earlier prompt and no person's answer.")
 @click.option("--dry-run", is_flag=True, help="Say what it would ask and cost; ask nothing.")
 @json_option
 @project_options
@@ -55,6 +57,7 @@ def command(
     budget: float | None,
     batch: bool,
     wait: bool,
+    stale: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -69,6 +72,9 @@ def command(
     With --batch the questions are sent as files. Called again, it picks up what has been answered, and never sends an
     example that is in a batch already. What failed in a batch is asked again by the next run, live or in a batch.
 
+    With --stale what an earlier prompt version labelled is labelled again with the present one, unless a person has
+    answered it. What people answered is asked about too, to compare both versions there; its labels stay.
+
     \b
     Examples:
       tutelage label --dry-run
@@ -76,9 +82,15 @@ def command(
       tutelage label --split all --limit 500 --json
       tutelage label --batch --no-wait
       tutelage label --by rules
+      tutelage label --stale --dry-run
     """
     chosen = candidate(project, by or teacher_name(project))
     options = options_for(project, chosen, TeachOptions(budget=budget, limit=limit), batch)
+    if stale:
+        if batch:
+            raise UsageError("--stale asks live, so that both versions can be compared at once. Leave --batch out.")
+        again(project, chosen, list(_examples(project, split)), options, dry_run=dry_run, as_json=as_json)
+        return
     if dry_run:
         estimate = _estimate(project, chosen, split, options, batch)
         emit(estimate._asdict(), as_json, _describe_estimate(estimate, batch))
