@@ -32,6 +32,7 @@ from tutelage.registry import load
 from tutelage.review.claims import Claim, claims
 from tutelage.review.folds import FOLDS, Progress, Unseen, unseen
 from tutelage.store import Queued
+from tutelage.tasks import Task
 from tutelage.types import Labelled, Prediction, Split, Value
 
 ERRORS = "errors"
@@ -90,12 +91,11 @@ def find_errors(
             "candidates differ: the order `disagree`."
         )
     found = unseen(project, split, by, folds, progress)
-    scored = _scored(project, found)
-    scored.sort(key=lambda one: (one.score, one.example_id))
-    project.store.queues.put(ERRORS, split, [Queued(one.example_id, one.score, one.reason) for one in scored])
-    flagged = sum(one.flagged for one in scored)
-    share = proportion(flagged, len(scored))
-    return Errors(split, found.student, found.trained_on, len(scored), flagged, share, scored)
+    suspects = sorted(scored(project.task, found), key=lambda one: (one.score, one.example_id))
+    project.store.queues.put(ERRORS, split, [Queued(one.example_id, one.score, one.reason) for one in suspects])
+    flagged = sum(one.flagged for one in suspects)
+    share = proportion(flagged, len(suspects))
+    return Errors(split, found.student, found.trained_on, len(suspects), flagged, share, suspects)
 
 
 def suspected(project: Project, split: Split) -> list[Queued]:
@@ -103,14 +103,14 @@ def suspected(project: Project, split: Split) -> list[Queued]:
     return [Queued(one.example_id, one.score, one.reason) for one in find_errors(project, split).suspects]
 
 
-def _scored(project: Project, found: Unseen) -> list[Suspect]:
-    """In the order of the examples."""
-    if project.task.output == "label":
+def scored(task: Task, found: Unseen) -> list[Suspect]:
+    """The labels with their scores, in the order of the examples."""
+    if task.output == "label":
         scores, flags, reasons = _one_label(found)
-    elif project.task.output == "labels":
+    elif task.output == "labels":
         scores, flags, reasons = _several_labels(found)
     else:
-        scores, flags, reasons = _claimed(project, found)
+        scores, flags, reasons = _claimed(task, found)
     pairs = zip(found.labelled, found.predictions, strict=True)
     return [
         Suspect(
@@ -197,9 +197,9 @@ def _labels_reason(found: Unseen, one: Labelled, chances: Floats, names: Sequenc
     return f"{names[worst]} is {what}, with which {found.student} agrees by {right[worst]:.2f}"
 
 
-def _claimed(project: Project, found: Unseen) -> tuple[Floats, NDArray[np.bool_], list[str]]:
+def _claimed(task: Task, found: Unseen) -> tuple[Floats, NDArray[np.bool_], list[str]]:
     pairs = zip(found.labelled, found.predictions, strict=True)
-    every: list[list[Claim]] = [claims(project.task, one.value, prediction) for one, prediction in pairs]
+    every: list[list[Claim]] = [claims(task, one.value, prediction) for one, prediction in pairs]
     scores, flags = np.ones(len(every)), np.zeros(len(every), np.bool_)
     told = [at for at, some in enumerate(every) if some]
     if told:

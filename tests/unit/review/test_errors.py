@@ -12,8 +12,8 @@ from tutelage.errors import TrainingError, UsageError
 from tutelage.labels.splitting import example_id
 from tutelage.project import Project, open_project
 from tutelage.review.claims import claims
-from tutelage.review.errors import find_errors
-from tutelage.review.folds import BUILT_IN, cut, unseen
+from tutelage.review.errors import find_errors, scored
+from tutelage.review.folds import BUILT_IN, Unseen, cut, unseen
 from tutelage.review.orders import order
 from tutelage.tasks.record import RecordTask
 from tutelage.tasks.strings import StringsTask
@@ -98,6 +98,34 @@ def test_strings_and_records_are_looked_at_claim_by_claim() -> None:
     assert [(one.given, round(one.right, 6)) for one in both] == [(True, 0.03), (False, 0.03), (True, 0.9)]
     assert both[0].words == "total: 12; it says 120.0"
     assert claims(task, ["Ann"], Prediction(None, error="it failed")) == []
+
+
+def test_wrong_fields_of_records_come_first() -> None:
+    """Answers drawn as a student that is right as often as it says would give them."""
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("who", "where", "what")}}
+    task, chance = RecordTask("bills", ("text",), "", answer_schema=schema), random.Random(4)
+    labels, answers, wrong = [], [], set()
+    for at in range(400):
+        truth = {name: f"{name} {chance.randrange(50)}" for name in ("who", "where", "what")}
+        parts = {name: chance.betavariate(9, 0.5) for name in truth}
+        said = {name: value if chance.random() < parts[name] else "other" for name, value in truth.items()}
+        value = dict(truth)
+        if at % 20 == 3:
+            value[chance.choice(list(value))] = "a slip"
+            wrong.add(f"{at:032x}")
+        labels.append(Labelled(Example(f"{at:032x}", {"text": str(at)}, "train"), value, "teacher:big@1"))
+        answers.append(Prediction(said, min(parts.values()), parts=parts))
+    ranked = sorted(scored(task, Unseen("multi", "train", labels, answers)), key=lambda one: one.score)
+    first = {one.example_id for one in ranked[:40]}
+    assert len(first & wrong) >= 14  # at random 2
+    assert ": a slip; it says " in ranked[0].reason and all(0 <= one.score <= 1 for one in ranked)
+    flagged = [one for one in ranked if one.flagged]
+    assert 10 <= len(flagged) <= 90 and sum(one.example_id in wrong for one in flagged) >= 10
+    # Who agrees everywhere, or fails, flags nothing.
+    same = [Prediction(one.value, 0.9) for one in labels]
+    assert not any(one.flagged for one in scored(task, Unseen("multi", "train", labels, same)))
+    failed = [Prediction(None, error="it failed") for _ in labels]
+    assert {one.score for one in scored(task, Unseen("multi", "train", labels, failed))} == {1.0}
 
 
 def test_groups_stay_whole_and_parts_hold_each_answer_alike() -> None:
