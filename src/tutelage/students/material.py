@@ -15,10 +15,10 @@ from pydantic import Field
 
 from tutelage.errors import TrainingError, UsageError
 from tutelage.project import Project
+from tutelage.registry import load
 from tutelage.store import Origin, by_person
 from tutelage.store.qualities import label_key
 from tutelage.students.base import Trainable
-from tutelage.students.subset import subset_of
 from tutelage.types import Labelled
 
 SAID: dict[Origin, str] = {"gold": "gold ", "teacher": "teacher's ", "weak": "pseudo-", "any": ""}
@@ -112,6 +112,7 @@ def chosen(
         raise TrainingError(f"{name!r}: no label in train reaches least_quality = {material.least_quality}. Lower it.")
     if material.most is not None and material.most < len(found):
         facts["chosen"] = {"of": len(found), "by": material.choose}
+        subset_of = load("tutelage.students.subset:subset_of", "subset")  # scikit-learn, which not every verb waits for
         found = subset_of(project.task, found, material.most, material.choose, weights or {}, seed)
     return found, facts
 
