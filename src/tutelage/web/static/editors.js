@@ -119,7 +119,7 @@ function labelPicker(field) {
   field.after(list);
   let found = [], at = -1;
   function draw() {
-    const words = labels.includes(field.value) ? [] : plain(field.value).split(" ");
+    const words = labels.includes(field.value) ? [] : plain(field.value).split(" ").filter(Boolean);
     const fits = labels.filter((one) => words.every((word) => plain(one).includes(word)));
     const first = fits.filter((one) => plain(one).startsWith(plain(field.value)));
     found = words.length ? [...first, ...fits.filter((one) => !first.includes(one))] : labels;
