@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tutelage.errors import AnswerError, DataError, UsageError
-from tutelage.labels.cells import absent, group_name, label_value, listed, named_split, rejected_value, text
+from tutelage.labels.cells import (
+    absent,
+    group_name,
+    label_value,
+    listed,
+    named_split,
+    rejected_value,
+    stored_text,
+    text,
+)
 from tutelage.labels.formats import FORMATS, columns
 from tutelage.labels.formats.base import Format, Found, Given, Unfit
 from tutelage.labels.formats.detecting import COLUMNS, detect
+from tutelage.labels.formats.kept import moment
 from tutelage.labels.readers import FORMATS as SUFFIXES
 from tutelage.labels.readers import BadRow, Row, read_rows
 from tutelage.labels.rejects import Rejects
@@ -262,7 +272,9 @@ def _met(plan: _Plan, found: Found) -> _New:
     id = digest(input)
     group = found.group if plan.group is None else group_name(found.input.get(plan.group))
     named = plan.split or named_split({"split": found.split})
-    example = Example(id, input, named or split_of(group or id), group_name(group), found.synthetic)
+    group = group_name(group)
+    written = None if found.synthetic is None else stored_text(found.synthetic, "synthetic")
+    example = Example(id, input, named or split_of(group or id), group, written)
     if example.synthetic and example.split != "train":
         raise Unfit(f"its input was written by {example.synthetic} and can only be in train, not in {example.split}")
     return _New(example, [_as_label(plan, example, given) for given in found.labels], named is not None)
@@ -278,7 +290,11 @@ def _as_label(plan: _Plan, example: Example, given: Given) -> Label:
         raise Unfit("a label is empty")
     if bad := [name for name, share in given.distribution.items() if not 0 <= share <= 1]:
         raise Unfit(f"the probability of {bad[0]!r} is {given.distribution[bad[0]]}, not between 0 and 1")
-    return Label(example.id, value, source, given.created, given.note, given.distribution, given.status)
+    if given.created and not moment(given.created):
+        raise Unfit(f"the time {given.created!r} is not ISO 8601, such as 2026-05-01T10:00:00+00:00")
+    note = None if given.note is None else stored_text(given.note, "note")
+    stored_text(source + canonical_json(dict(given.distribution)), "label")
+    return Label(example.id, value, source, given.created, note, given.distribution, given.status)
 
 
 def _label_columns(label: str | Mapping[str, str] | None) -> list[str]:

@@ -78,13 +78,18 @@ def text(row: Mapping[str, Any], column: str) -> str:
         raise Unfit(f"column {column!r} is empty" if column in row else f"there is no column {column!r}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return json.dumps(value)
+    return unicodedata.normalize("NFC", stored_text(value, column))
+
+
+def stored_text(value: Any, column: str) -> str:
+    """Text that every database takes."""
     if not isinstance(value, str):
         raise Unfit(f"column {column!r} is not text: {json.dumps(value, default=str)[:60]}")
     if not _is_unicode(value):
         raise Unfit(f"column {column!r} has half of a surrogate pair, which is no character")
     if "\0" in value:
         raise Unfit(f"column {column!r} has a NUL character")
-    return unicodedata.normalize("NFC", value)
+    return value
 
 
 def named_split(row: Mapping[str, Any]) -> Split | None:

@@ -5,56 +5,19 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.formatted import SUFFIX, TASKS, kept, project
 
 from tutelage.labels.adding import AddOptions, add_file
 from tutelage.labels.formats import FORMATS
 from tutelage.labels.formats.writing import DatasetOptions, write_dataset
 from tutelage.labels.splitting import canonical_input, example_id
-from tutelage.project import Project, open_project
+from tutelage.project import Project
 from tutelage.types import Example, Label, Standing, Value
 
-RECORD = """
-[schema]
-type = "object"
-required = ["who"]
-[schema.properties.who]
-type = "string"
-[schema.properties.amount]
-type = "number"
-[schema.properties.kind]
-type = "string"
-enum = ["a b", "c"]
-[schema.properties.paid]
-type = "boolean"
-[schema.properties.days]
-type = "array"
-items = { type = "integer" }
-[schema.properties.items]
-type = "array"
-items = { type = "string" }
-"""
-TASKS = {
-    "label": 'output = "label"\nlabels = ["yes", "no", "may be; {x}"]\n',
-    "labels": 'output = "labels"\nlabels = ["red", "green", "=blue"]\n',
-    "strings": 'output = "strings"\ngrounded = true\n',
-    "free": 'output = "strings"\n',
-    "text": 'output = "text"\n',
-    "record": 'output = "record"\n' + RECORD,
-}
-SUFFIX = {
-    "hf": "",
-    "label-studio": ".json",
-    "argilla": ".json",
-    "spacy": ".spacy",
-    "csv": ".csv",
-    "parquet": ".parquet",
-}
-TOOLS = ("label-studio", "argilla", "prodigy")
 PAIRS = [
     (kind, name) for kind in TASKS for name in FORMATS.rows() if not (name == "spacy" and kind in ("text", "record"))
 ]
@@ -65,15 +28,6 @@ plain = st.sampled_from(["Mr Fox", "Zoë", "🦊 cub", "the old mill", "ab-c", "
 texts = st.builds(
     " ".join, st.lists(st.one_of(words, plain, st.sampled_from(["\n", "\r\n", '"', "'", ",", "\t"])), max_size=6)
 )
-
-
-def project(folder: Path, kind: str, fields: tuple[str, ...] = ("text",), more: str = "") -> Project:
-    folder.mkdir(parents=True, exist_ok=True)
-    head, _, schema = TASKS[kind].partition("\n[schema]")
-    table = f"\n[schema]{schema}" if schema else ""
-    facts = f'name = "names"\nfields = {json.dumps(list(fields))}\n{more}{head}\n{table}'
-    (folder / "task.toml").write_text(facts, encoding="utf-8")
-    return open_project(folder)
 
 
 def values(kind: str, text: str) -> st.SearchStrategy[Value]:
@@ -120,21 +74,8 @@ def examples(draw: st.DrawFn, one: Project, kind: str) -> tuple[Example, list[La
     return example, labels
 
 
-def kept(one: Project) -> dict[str, Any]:
-    """Everything that the store has of examples and labels."""
-    found = list(one.store.examples.read())
-    labels = one.store.labels.of([example.id for example in found])
-    return {example.id: (example, labels.get(example.id, [])) for example in found}
-
-
-def written(one: Project, name: str, folder: Path, **options: Any) -> Path:
-    out = folder / f"out{SUFFIX.get(name, '.jsonl')}"
-    write_dataset(one, name, out, DatasetOptions(**options))
-    return out
-
-
 @pytest.mark.parametrize(("kind", "name"), PAIRS)
-@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_what_is_written_comes_back(kind: str, name: str, data: st.DataObject) -> None:
     fields = data.draw(st.sampled_from([("text",), ("label", "body")]))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
-from tests.unit.labels.test_formats import SUFFIX, project, written
+from tests.formatted import SUFFIX, project, written
 
 from tutelage.errors import DataError, UsageError
 from tutelage.labels.adding import AddOptions, add_file

@@ -293,7 +293,8 @@ def _settings(task: Task, one: Question, required: bool) -> str:
         kind = "LabelQuestion" if one.kind == "choice" else "MultiLabelQuestion"
         return f"rg.{kind}(name={one.name!r}, labels={list(one.options)!r}, required={required})"
     if _is_span(task, one):
-        return f"rg.SpanQuestion(name={one.name!r}, field={task.fields[0]!r}, labels=[{TYPE!r}], allow_overlapping=True, required={required})"
+        of = f"field={task.fields[0]!r}, labels=[{TYPE!r}], allow_overlapping=True"
+        return f"rg.SpanQuestion(name={one.name!r}, {of}, required={required})"
     return f"rg.TextQuestion(name={one.name!r}, required={required})"
 
 

@@ -28,7 +28,7 @@ def detect(path: Path, columns: Collection[str]) -> str:
     if not path.exists():
         raise DataError(f"There is no file {path}.")
     if path.is_dir():
-        return "argilla" if (path / "records.json").exists() else "hf"
+        return "argilla" if (path / "records.json").exists() or _is_argillas(path) else "hf"
     name = path.name.lower()
     if name.endswith(".spacy"):
         return "spacy"
@@ -44,6 +44,18 @@ def detect(path: Path, columns: Collection[str]) -> str:
             f"--format {'|'.join(FORMATS.rows())}"
         )
     return suffix.lstrip(".").partition(".")[0]
+
+
+def _is_argillas(path: Path) -> bool:
+    """Whether the datasets in the folder have columns as Argilla's `to_datasets` names them."""
+    for file in (path / "dataset_info.json", *sorted(path.glob("*/dataset_info.json"))):
+        try:
+            columns = json.loads(file.read_text(encoding="utf-8")).get("features") or {}
+        except (OSError, ValueError, AttributeError):
+            continue
+        if "_server_id" in columns and any(name.endswith((".suggestion", ".responses")) for name in columns):
+            return True
+    return False
 
 
 def _of_lines(path: Path, columns: Collection[str]) -> str:

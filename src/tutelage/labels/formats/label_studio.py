@@ -45,9 +45,9 @@ _SPANS = ("labels", "hypertextlabels")
 
 def interface(task: Task) -> str:
     """The labelling interface that shows the files written here, to be pasted into the project's settings."""
-    objects = [f'  <Text name="{_object(task, name)}" value="${name}"/>' for name in task.fields]
-    controls = [_control(task, one) for one in questions(task)]
-    return "\n".join(["<View>", *objects, *controls, "</View>"])
+    objects = [_tag("Text", name=_object(task, name), value=f"${name}", end="/") for name in task.fields]
+    controls = [control for one in questions(task) for control in _controls(task, one)]
+    return "\n".join(["<View>", *(f"  {tag}" for tag in (*objects, *controls)), "</View>"])
 
 
 def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
@@ -239,17 +239,22 @@ def _span_control(task: Task, one: Question, field: str) -> str:
     return one.name if field == task.fields[0] else f"{one.name}_{field}"
 
 
-def _control(task: Task, one: Question) -> str:
+def _controls(task: Task, one: Question) -> list[str]:
     to = _object(task, task.fields[0])
     if one.kind == "spans":
-        tags = [(_span_control(task, one, field), _object(task, field)) for field in task.fields]
-        return "\n".join(f'  <Labels name="{name}" toName="{to}"><Label value="{TYPE}"/></Labels>' for name, to in tags)
+        homes = [(_span_control(task, one, field), _object(task, field)) for field in task.fields]
+        inside = _tag("Label", value=TYPE, end="/")
+        return [f"{_tag('Labels', name=name, toName=field)}{inside}</Labels>" for name, field in homes]
     if one.kind in ("choice", "choices"):
-        several = ' choice="multiple"' if one.kind == "choices" else ""
-        options = "".join(f"<Choice value={quoteattr(option)}/>" for option in one.options)
-        return f'  <Choices name="{one.name}" toName="{to}"{several}>{options}</Choices>'
-    most = "" if one.kind == "texts" else ' maxSubmissions="1"'
-    return f'  <TextArea name="{one.name}" toName="{to}" editable="true"{most}/>'
+        head = _tag("Choices", name=one.name, toName=to, choice="multiple" if one.kind == "choices" else "single")
+        return [head + "".join(_tag("Choice", value=option, end="/") for option in one.options) + "</Choices>"]
+    most = {} if one.kind == "texts" else {"maxSubmissions": "1"}
+    return [_tag("TextArea", end="/", name=one.name, toName=to, editable="true", **most)]
+
+
+def _tag(kind: str, *, end: str = "", **attributes: str) -> str:
+    told = " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
+    return f"<{kind} {told}{end}>"
 
 
 FORMAT = Format(write=write, read=read, which="all", interface=interface)

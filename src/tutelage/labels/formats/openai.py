@@ -26,10 +26,9 @@ def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
     with opened(path) as file:
         for entry in entries:
             for label in entry.labels:
-                if label.status == "given":
-                    answer = {"role": "assistant", "content": prompt.answer(label.value)}
-                    line = {"messages": [*prompt.messages(entry.example.input), answer]}
-                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                answer = {"role": "assistant", "content": prompt.answer(label.value)}
+                line = {"messages": [*prompt.messages(entry.example.input), answer]}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found | BadRow]:

@@ -26,6 +26,8 @@ from tutelage.tasks import Task
 from tutelage.types import Label, Standing
 
 TYPE = "STRING"
+_OWN = ("answer", "accept", "label", "options", "spans", "tokens", "user_input", "meta", "config", KEY)
+"""Keys of a line that are no input."""
 
 
 def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
@@ -92,7 +94,9 @@ def _found(task: Task, row: Row, types: set[str]) -> Found:
     kept = line.get(KEY)
     kept = kept if isinstance(kept, dict) else {}
     given = kept.get("input")
-    input = as_input(task, given if isinstance(given, dict) else line)
+    input = as_input(
+        task, given if isinstance(given, dict) else {name: line[name] for name in line if name not in _OWN}
+    )
     answer = line.get("answer", "accept" if {"accept", "spans", "label", "user_input"} & set(line) else "ignore")
     if answer not in ("accept", "reject", "ignore"):
         raise Unfit(f"the answer {answer!r} is not accept, reject or ignore")

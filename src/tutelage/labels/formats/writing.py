@@ -112,6 +112,9 @@ def _entries(project: Project, format: Format, options: DatasetOptions, counts: 
             given = labels.get(example.id, [])
             force = in_force(given, options.whose, options.source)
             found = [one for one in given if _wanted(one, options)] if which == "all" else [force] if force else []
+            if "statuses" in format.lacks and any(one.status != "given" for one in found):
+                counts.seen.add("statuses")
+                found = [one for one in found if one.status == "given"]
             if not found and not (options.unlabelled and format.unlabelled):
                 counts.left_out += 1
                 continue
