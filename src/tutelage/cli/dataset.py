@@ -13,6 +13,7 @@ from tutelage.labels.formats import FORMATS
 from tutelage.labels.formats.base import Aspect, Format, Which
 from tutelage.labels.formats.writing import DatasetOptions, DatasetReport, write_dataset
 from tutelage.project import Project
+from tutelage.review.preference_files import STYLES, describe_pairs, write_pairs
 from tutelage.store.labels import Origin
 from tutelage.types import SPLITS, Split
 
@@ -21,7 +22,7 @@ _SPLITS: Aspect = "splits"
 
 
 @click.command("dataset")
-@click.option("--to", "name", required=True, metavar="|".join(FORMATS.rows()), help="The format.")
+@click.option("--to", "name", required=True, metavar="|".join([*FORMATS.rows(), *STYLES]), help="The format.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="PATH", help="File, or with hf folder, to write."
 )
@@ -60,7 +61,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write examples with their labels for another program; `tutelage add` reads every format back.
+    """Write examples with their labels for another program; `tutelage add` reads all formats of labels back.
 
     \b
     csv, jsonl, parquet  a row an example, with a label and whose it is, when, with which note and how probable
@@ -71,6 +72,8 @@ def command(
     spacy                a DocBin with entities or categories
     openai               conversations for fine-tuning, with the teacher's prompt
     requests             requests and responses, as a gateway logs them
+    dpo, openai-dpo      what people preferred on `tutelage prefer`, for TRL or OpenAI
+    preferences          the same with all that is known of it
 
     What a tool has no place for is kept beside what it shows, where the format allows it; what is lost is said. The file is
     written whole or not at all.
@@ -81,12 +84,21 @@ def command(
       tutelage dataset --to openai --out train.jsonl --split train --whose gold
       tutelage dataset --to label-studio --out tasks.json --unlabelled
       tutelage dataset --to hf --out my-data
+      tutelage dataset --to dpo --out pairs.jsonl --split train
     """
+    if name in STYLES:
+        if source or which or unlabelled or whose != "any":
+            raise UsageError(
+                f"{name!r} holds what people preferred, not labels. Leave out --whose, --source, --labels, --unlabelled."
+            )
+        pairs = write_pairs(project, out, name, _one(split), force)
+        emit(pairs, as_json, describe_pairs(pairs))
+        return
     format: Format = FORMATS.load(name)
     if split is None and _SPLITS in format.lacks:
         raise UsageError(f"{name!r} has no place for splits. Say which is written: --split train, or --split all.")
     options = DatasetOptions(
-        split=None if split in (None, "all") else cast(Split, split),
+        split=_one(split),
         whose=whose,
         source=source,
         which=None if which is None else _WHICH[which],
@@ -95,6 +107,10 @@ def command(
     )
     report = write_dataset(project, name, out, options)
     emit(report, as_json, describe(report))
+
+
+def _one(split: str | None) -> Split | None:
+    return None if split in (None, "all") else cast(Split, split)
 
 
 def describe(report: DatasetReport) -> str:

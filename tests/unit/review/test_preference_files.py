@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.compared import compared_project
+from tests.unit.cli.test_verbs import run
 
 from tutelage.errors import DataError
 from tutelage.evaluation.candidates import candidate
@@ -96,3 +97,16 @@ def test_nothing_is_overwritten_and_nothing_half_written(project: Project, tmp_p
         write_pairs(project, out, style)
     write_pairs(project, out, style, force=True)
     assert len(lines(out)) == 1 and list(tmp_path.glob(".*")) == []
+
+
+def test_tutelage_dataset_writes_them(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(project, "p1", "Ada", {"small": 1.0, "large": 0.0})
+    arguments = ("dataset", "--to", "dpo", "--out", tmp_path / "dpo.jsonl", "-C", project.folder)
+    assert run(*arguments, "--split", "all", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 1 and len(lines(tmp_path / "dpo.jsonl")) == 1
+    assert run(*arguments, "--force") == 0
+    assert "1 preference pairs on 1 examples, 0 ties left out" in capsys.readouterr().out
+    assert run(*arguments, "--whose", "gold") == 2
+    assert "holds what people preferred, not labels" in capsys.readouterr().err
+    assert run("prefer", "small", "large", "--status", "-C", project.folder) == 0
+    assert "small against large: wins 1, ties 0, losses 0; win rate 1.000" in capsys.readouterr().out
