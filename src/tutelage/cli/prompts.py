@@ -13,6 +13,7 @@ import click
 from tutelage.cli.evaluate import against_option, split_option
 from tutelage.cli.options import InOrder, emit, json_option, project_options
 from tutelage.cli.progress import telling
+from tutelage.cli.revising import revise
 from tutelage.errors import DataError, UsageError
 from tutelage.evaluation.candidates import candidate
 from tutelage.evaluation.estimates import Estimate
@@ -42,7 +43,11 @@ def command() -> None:
       tutelage prompts diff 1f0c22ab strict
       tutelage prompts test 1f0c22ab strict --fail-under=-0.01
       tutelage prompts shown strict
+      tutelage prompts revise strict
     """
+
+
+command.add_command(revise)
 
 
 @command.command("list")

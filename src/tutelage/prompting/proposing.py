@@ -44,8 +44,10 @@ TASK = TextTask(
 )
 
 
-def build_proposer(settings: PromptedSettings, project: Project, model: ChatModel, name: str) -> Prompted:
-    """`model`, whose candidate has `settings`, as a writer of instructions: one call a question, sampled."""
+def build_proposer(
+    settings: PromptedSettings, project: Project, model: ChatModel, name: str, task: TextTask = TASK
+) -> Prompted:
+    """`model`, whose candidate has `settings`, as a writer of instructions as `task` says: one call a question, sampled."""
     bound = settings.structured if settings.structured in ("schema", "json", "tool", "none") else "schema"
     asking = replace(
         PromptedSettings(settings.model, settings.provider),
@@ -59,7 +61,7 @@ def build_proposer(settings: PromptedSettings, project: Project, model: ChatMode
         logprobs=False,
     )
     price = project.price(settings.provider, settings.base_url, settings.model)
-    return Prompted(model, TASK, asking, name=name, price=price)
+    return Prompted(model, task, asking, name=name, price=price)
 
 
 def questions(form: Form, train: Sequence[Labelled], count: int, seed: int) -> list[Input]:
