@@ -79,7 +79,8 @@ def describe(found: PreferenceSummary) -> str:
             f"ties count half, n {one.n}"
         )
     if found.alike:
-        lines.append(f"two annotators say the same: {_shown(found.alike.share)}, n {found.alike.n}")
+        alpha = f"; Krippendorff's alpha {_shown(found.alike.alpha)}" if found.alike.alpha else ""
+        lines.append(f"two annotators say the same: {_shown(found.alike.share)}{alpha}, n {found.alike.n}")
     return "\n".join(lines)
 
 

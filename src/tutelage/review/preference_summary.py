@@ -13,10 +13,14 @@ from tutelage.evaluation.intervals import estimate
 from tutelage.evaluation.judge.pairwise import Winner
 from tutelage.evaluation.metrics import Mean
 from tutelage.evaluation.preference.people import FLIPPED, Compared, compared
+from tutelage.review.agreement import measured
 from tutelage.review.preferring import Preferring
-from tutelage.types import canonical_json
+from tutelage.tasks.label import LabelTask
+from tutelage.types import Value, canonical_json, digest
 
 WORTH: dict[Winner, float] = {"a": 1.0, "tie": 0.5, "b": 0.0}
+VERDICTS = LabelTask("preference", ("text",), "", labels=("a", "b", "tie"))
+"""A verdict as a label, so that agreement is measured as that of labels is."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,13 @@ class Rivals:
 
 @dataclass(frozen=True)
 class Alike:
-    """The share of pairs of annotators that said the same of the same two answers, on `n` examples that several compared."""
+    """On `n` examples that several annotators compared: the `share` of pairs of annotators that said the same of the same two
+    answers, and Krippendorff's `alpha`, in which a tie is a third verdict. Of an example's several pairs of answers it takes one;
+    which answer is its first is drawn by hash, as nobody knew whose it was."""
 
     n: int
     share: Estimate
+    alpha: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -98,16 +105,17 @@ def _rivals(desk: Preferring, known: Sequence[Compared], a: str, b: str) -> Riva
 
 def _alike(known: Sequence[Compared]) -> Alike | None:
     """None where no two annotators compared the same."""
-    words: dict[str, dict[tuple[str, str], list[Winner]]] = {}
+    words: dict[str, dict[tuple[str, str], dict[str, Winner]]] = {}
     for one in known:
-        a, b = canonical_json(one.a.value), canonical_json(one.b.value)
-        key = (min(a, b), max(a, b))
-        words.setdefault(one.preference.example_id, {}).setdefault(key, []).append(
-            one.winner if a <= b else FLIPPED[one.winner]
-        )
-    shares = []
-    for by_pair in words.values():
-        same = [one == other for some in by_pair.values() for one, other in combinations(some, 2)]
-        if same:
-            shares.append(float(np.mean(same)))
-    return Alike(len(shares), estimate(Mean(np.array(shares)), len(shares))) if shares else None
+        a, b = (digest([one.preference.example_id, answer.value]) for answer in (one.a, one.b))
+        said = words.setdefault(one.preference.example_id, {}).setdefault((min(a, b), max(a, b)), {})
+        said[one.preference.annotator] = one.winner if a <= b else FLIPPED[one.winner]
+    shares, first = list[float](), dict[str, dict[str, Value]]()
+    for id, by_pair in words.items():
+        several = [list(said.values()) for said in by_pair.values() if len(said) > 1]
+        if several:
+            shares.append(float(np.mean([x == y for some in several for x, y in combinations(some, 2)])))
+            first[id] = dict(next(said for _, said in sorted(by_pair.items()) if len(said) > 1))
+    if not shares:
+        return None
+    return Alike(len(shares), estimate(Mean(np.array(shares)), len(shares)), measured(VERDICTS, first).alpha)
