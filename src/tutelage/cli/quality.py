@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -15,9 +15,11 @@ from tutelage.project import Project
 from tutelage.review.claims import shown
 from tutelage.review.duplicates import NEAR, Twins
 from tutelage.review.folds import FOLDS
+from tutelage.review.orders import label_next
 from tutelage.review.quality import Looked, Quality, facts, quality, write_quality
 from tutelage.review.weights import WeighReport
 from tutelage.review.weights import weigh as weigh_labels
+from tutelage.store import Queued
 from tutelage.types import SPLITS, Split
 
 WIDEST = 160
@@ -43,6 +45,13 @@ WIDEST = 160
 @click.option(
     "--weigh", is_flag=True, help="Learn from reviewed labels how probably each of the others is right; no more."
 )
+@click.option(
+    "--next",
+    "count",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Name the K examples to label next: for gain, on calibration for a certificate; no more.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write everything as JSON and CSV here.")
 @json_option
 @project_options
@@ -56,6 +65,7 @@ def command(
     errors: bool,
     duplicates: bool,
     weigh: bool,
+    count: int | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -75,7 +85,12 @@ def command(
       tutelage quality --by minilm --top 50 --out reports/quality
       tutelage quality --no-errors --near 0.9 --json
       tutelage quality --weigh
+      tutelage quality --next 50
     """
+    if count is not None:
+        name, queue = label_next(project, split, count)
+        emit({"order": name, "split": split, "next": queue}, as_json, "\n".join(_queue(project, name, split, queue)))
+        return
     if weigh:
         with sharing(f"Answering {split} unseen") as tell:
             report = weigh_labels(project, split, by, progress=tell)
@@ -94,6 +109,14 @@ def command(
             f"Near-duplicates of what is learned from or chosen on: {spoilt} examples, whose scores are too good. Add the data "
             f"anew without them or with alike inputs in one --group, or say that they are not alike by --near (now {near:g})."
         )
+
+
+def _queue(project: Project, name: str, split: Split, queue: Sequence[Queued]) -> Iterator[str]:
+    examples = project.store.examples.pick([one.example_id for one in queue])
+    for one in queue:
+        yield f"{one.example_id}  {_line(project.task.input_text(examples[one.example_id].input))}"
+        yield f"    {one.reason}"
+    yield f"Label them with: tutelage review --order {name} --split {split}"
 
 
 def describe(project: Project, found: Quality, top: int) -> Iterator[str]:
@@ -141,7 +164,11 @@ def _reviewed(found: Quality) -> Iterator[str]:
     if same.n and same.agreement is not None:
         alpha = f"; Krippendorff's alpha {_number(same.alpha)}" if same.alpha else ""
         blind = "blind, " if same.blind else ""
-        yield f"  annotators on {same.n} examples, {blind}say the same: {_share(same.agreement)}{alpha}"
+        fleiss = f"; Fleiss' kappa {_number(same.fleiss)}" if same.fleiss else ""
+        yield f"  annotators on {same.n} examples, {blind}say the same: {_share(same.agreement)}{alpha}{fleiss}"
+        for pair in same.pairs:
+            kappa = f"; Cohen's kappa {_number(pair.kappa)}" if pair.kappa else ""
+            yield f"    {pair.a} and {pair.b}, n {pair.n}: {_share(pair.agreement)}{kappa}"
 
 
 def _number(one: Estimate) -> str:

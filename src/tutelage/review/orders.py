@@ -19,7 +19,7 @@ from tutelage.types import Split
 Order: TypeAlias = Callable[[Project, Split], list[Queued]]
 """What comes first, and why. Raises UsageError where nothing tells what that is."""
 
-FILE, AUDIT = "file", "audit"
+FILE, AUDIT, NEXT, CERTIFICATE = "file", "audit", "next", "certificate"
 
 ORDERS = Table(
     "orders",
@@ -30,6 +30,8 @@ ORDERS = Table(
         "novel": "tutelage.review.doubts:novel",
         "errors": "tutelage.review.errors:suspected",
         "threshold": "tutelage.review.doubts:threshold",
+        NEXT: "tutelage.review.next:next_for_gain",
+        CERTIFICATE: "tutelage.review.next:next_for_certificate",
         AUDIT: "tutelage.review.orders:audit",
         FILE: "tutelage.review.orders:as_they_came",
     },
@@ -43,14 +45,22 @@ def order(project: Project, name: str, split: Split, *, refresh: bool = False) -
     """
     made: Order = ORDERS.load(name)
     stored = [] if refresh else project.store.queues.read(name, split)
-    if (
-        stored and name != AUDIT
+    if stored and name not in (
+        AUDIT,
+        CERTIFICATE,
     ):  # whose new examples stand where chance puts them, or its first would be no random ones
         return _whole(project, split, stored)
     whole = _whole(project, split, made(project, split))
     if whole != stored:
         project.store.queues.put(name, split, whole)
     return whole
+
+
+def label_next(project: Project, split: Split, count: int) -> tuple[str, list[Queued]]:
+    """The order of what to label next, made anew: for a certificate on calibration, else for gain; and its first examples."""
+    name = CERTIFICATE if split == "calibration" else NEXT
+    found = order(project, name, split, refresh=True)
+    return name, [one for one in found if one.reason][:count]
 
 
 def _whole(project: Project, split: Split, first: Iterable[Queued]) -> list[Queued]:
