@@ -271,16 +271,17 @@ def quality(work: Path, seeds: int) -> None:
 
 
 def subset(work: Path, seeds: int) -> None:
-    sizes = (500, 1000, 2000)
+    sizes = (500, 1500)
     found: dict[str, list[Right]] = {}
     for seed in range(seeds):
-        project, _ = noisy(work, seed)
-        weigh(project, "train", "all", seed)
-        for name, changes in _subsets(sizes):
-            found.setdefault(name, [])
-            base = "all" if changes.get("quality", "ignore") == "ignore" else "drop"
-            train_one(project, candidate(project, base, {**changes, "seed": seed}))
-            found[name].append(_on_test(project, base, {**changes, "seed": seed}))
+        kept = work / f"subset-{seed}.json"
+        if not kept.exists():
+            project, _ = noisy(work, seed)
+            weigh(project, "train", "all", seed)
+            scores = {name: _subset_scores(project, changes, seed) for name, changes in _subsets(sizes)}
+            kept.write_text(json.dumps(scores), encoding="utf-8")
+        for name, scored in json.loads(kept.read_text(encoding="utf-8")).items():
+            found.setdefault(name, []).append(Right(np.array(scored), np.ones(len(scored), bool)))
     pooled = {
         name: Right(np.mean([one.scores for one in some], axis=0), some[0].covered) for name, some in found.items()
     }
@@ -297,6 +298,12 @@ def subset(work: Path, seeds: int) -> None:
         f"n = {len(pooled['all'].scores)} of test, {seeds} seeds as above, {REVIEWED} labels reviewed.\n\n"
         + "\n".join(rows),
     )
+
+
+def _subset_scores(project: Project, changes: Mapping[str, Any], seed: int) -> list[float]:
+    changed = {**changes, "seed": seed} if changes else {}
+    train_one(project, candidate(project, "all", changed))
+    return _on_test(project, "all", changed).scores.tolist()
 
 
 def _subsets(sizes: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
