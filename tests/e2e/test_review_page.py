@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ HOSTILE = '</textarea></script><script>alert(1)</script><img src=x onerror="aler
 class Server:
     """The verb as a process, on a port of its own."""
 
-    def __init__(self, project: Project, *arguments: str) -> None:
+    def __init__(self, project: Project) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -52,7 +52,7 @@ class Server:
             "--port",
             str(self.port),
         ]
-        self._command += ["--no-browser", "--json", *arguments]
+        self._command += ["--no-browser", "--json"]
         self.begin()
 
     def begin(self) -> None:
@@ -65,6 +65,21 @@ class Server:
         self.process.wait(15)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Project], Server]]:
+    """Begins servers, which end with the test."""
+    servers: list[Server] = []
+
+    def begin(project: Project) -> Server:
+        servers.append(Server(project))
+        return servers[-1]
+
+    yield begin
+    for one in servers:
+        if one.process.poll() is None:
+            one.end()
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +131,12 @@ def by(project: Project, name: str) -> list[Decision]:
     return list(project.store.decisions.read(name))
 
 
-def test_fifty_by_keyboard_survive_a_kill_and_a_reload(browser: Browser, tmp_path: Path) -> None:
+def test_fifty_by_keyboard_survive_a_kill_and_a_reload(
+    browser: Browser, serve: Callable[[Project], Server], tmp_path: Path
+) -> None:
     task = f'output = "label"\nlabels = {listed(LABELS)}\n'
     project = a_review(tmp_path, task, [LABELS[at % 7] for at in range(55)])
-    server, complaints = Server(project), list[str]()
+    server, complaints = serve(project), list[str]()
     page = opened(browser, server.url, "Ann", complaints)
     made: list[tuple[str, str, str | None]] = []
     for at in range(50):
@@ -159,14 +176,13 @@ def test_fifty_by_keyboard_survive_a_kill_and_a_reload(browser: Browser, tmp_pat
     assert on(page) == "e48"
     expect(page.locator("#live")).to_contain_text("Your last: Accepted: topic_5. 47 of 55 decided")
     assert [one.undoes for one in by(project, "Ann")[50:]] == [stored[49].id, stored[48].id]
-    server.end()
     assert complaints == []
     page.context.close()
 
 
-def test_two_at_once_and_a_stale_tab(browser: Browser, tmp_path: Path) -> None:
+def test_two_at_once_and_a_stale_tab(browser: Browser, serve: Callable[[Project], Server], tmp_path: Path) -> None:
     project = a_review(tmp_path, suggested=["money"] * 12)
-    server, complaints = Server(project), list[str]()
+    server, complaints = serve(project), list[str]()
     ann, ben = (opened(browser, server.url, name, complaints) for name in ("Ann", "Ben"))
     stale = ann.context.new_page()
     stale.goto(ann.url)
@@ -196,16 +212,17 @@ def test_two_at_once_and_a_stale_tab(browser: Browser, tmp_path: Path) -> None:
     ann.keyboard.press("c")
     expect(ann.locator("#status")).to_have_text("1 accepted.")
     assert len(by(project, "Ann")) == 7
-    server.end()
     assert complaints == []
     for page in (ann, ben):
         page.context.close()
 
 
-def test_spans_are_added_and_removed_in_the_text(browser: Browser, tmp_path: Path) -> None:
+def test_spans_are_added_and_removed_in_the_text(
+    browser: Browser, serve: Callable[[Project], Server], tmp_path: Path
+) -> None:
     task = 'output = "strings"\ngrounded = true\n'
     project = a_review(tmp_path, task, [["Ann", "Bob"], ["Ann"]])
-    server, complaints = Server(project), list[str]()
+    server, complaints = serve(project), list[str]()
     page = opened(browser, server.url, "Eve", complaints, (390, 844))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator(".text mark")).to_have_text(["Ann"])
@@ -225,14 +242,13 @@ def test_spans_are_added_and_removed_in_the_text(browser: Browser, tmp_path: Pat
     expect(page.locator(".text mark")).to_have_text(["Captain Flint"])
     press(page, "Control+Enter")
     assert [one.value for one in by(project, "Eve")] == [["Captain Flint"]]
-    server.end()
     assert complaints == []
     page.context.close()
 
 
-def test_a_script_in_a_text_is_text(browser: Browser, tmp_path: Path) -> None:
+def test_a_script_in_a_text_is_text(browser: Browser, serve: Callable[[Project], Server], tmp_path: Path) -> None:
     project = a_review(tmp_path, 'output = "text"\n', [HOSTILE])
-    server, complaints = Server(project), list[str]()
+    server, complaints = serve(project), list[str]()
     page = opened(browser, server.url, "<b>Eve</b>", complaints)
     expect(page.locator(".suggestion .chip")).to_have_text(HOSTILE)
     page.keyboard.press("e")
@@ -244,5 +260,4 @@ def test_a_script_in_a_text_is_text(browser: Browser, tmp_path: Path) -> None:
     expect(page.locator("#value")).to_have_value(HOSTILE + " again")
     assert page.locator("img").count() == 0 and complaints == []
     assert [one.value for one in by(project, "<b>Eve</b>")] == [HOSTILE + " again"]
-    server.end()
     page.context.close()
