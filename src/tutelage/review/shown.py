@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from tutelage.tasks import Task
 from tutelage.types import Example, Label, Prediction, Value, digest
 
 HUMAN = "human:"
+FRESH = 60.0
+"""Seconds after which it is asked again who has predicted anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,13 @@ class Reader:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._predictors = project.store.predictions.predictors()
+        self._predictors, self._asked = project.store.predictions.predictors(), time.monotonic()
 
     def read(self, purposes: Mapping[str, Purpose], annotator: str) -> dict[str, Shown]:
         """Those of the examples (id -> for what they are shown) that are stored, in the order given."""
         store, ids = self._project.store, list(purposes)
+        if time.monotonic() - self._asked > FRESH:
+            self._predictors, self._asked = store.predictions.predictors(), time.monotonic()
         examples, labels, decisions = store.examples.pick(ids), store.labels.of(ids), store.decisions.of(ids)
         predictions = store.predictions.about(ids, self._predictors)
         found = {}
