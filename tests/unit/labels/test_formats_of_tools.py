@@ -257,6 +257,9 @@ def test_spacys_docs(tmp_path: Path) -> None:
     DocBin(docs=[one, two, three]).to_disk(tmp_path / "docs.spacy")
     found = project(tmp_path, "strings")
     assert added(found, tmp_path / "docs.spacy") == [("import", ["Fox"], "given"), ("import", [], "given")]
+    one.set_ents(
+        [Doc.char_span(one, 6, 9, label="PER"), Doc.char_span(one, 21, 25, label="LOC")]
+    )  # which say nothing here
     three.cats = {"yes": 0.5, "no": 0.5}
     one.cats = {"yes": 1.0, "no": 0.0}
     DocBin(docs=[one, three]).to_disk(tmp_path / "cats.spacy")

@@ -73,7 +73,7 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
         )
     seen = list(_types(records))
     check_wanted(wanted, (name for one in records for name in _asked(one)), seen)
-    types = of_one_type(seen, wanted)
+    types = of_one_type(seen, wanted) if project.task.output == "strings" else set()
     for number, record in enumerate(records, 1):
         if isinstance(record, BadRow):
             yield record

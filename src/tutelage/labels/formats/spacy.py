@@ -41,8 +41,10 @@ def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
 
 def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found | BadRow]:
     """Raises DataError for a file that is no DocBin, UsageError for entities of several types."""
+    vocabulary = spacy.blank(LANGUAGE).vocab
     try:
-        docs = list(DocBin().from_disk(path).get_docs(spacy.blank(LANGUAGE).vocab))
+        store = DocBin().from_disk(path)
+        seen = {one.label_ for doc in store.get_docs(vocabulary) for one in _spans(doc)}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (UnpackException, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
@@ -50,8 +52,8 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
         raise DataError(
             f"{path} is no file of spaCy's DocBin, or of another version: {reason}. Write it again."
         ) from None
-    types = of_one_type((one.label_ for doc in docs for one in _spans(doc)), wanted)
-    for number, doc in enumerate(docs, 1):
+    types = of_one_type(seen, wanted) if project.task.output == "strings" else set()
+    for number, doc in enumerate(store.get_docs(vocabulary), 1):  # again, so that they are in memory one at a time
         try:
             yield _found(project.task, number, doc, types)
         except Unfit as error:
