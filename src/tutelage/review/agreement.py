@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tutelage.errors import AnswerError
 from tutelage.evaluation.estimates import Estimate
+from tutelage.evaluation.intervals import proportion
 from tutelage.evaluation.metrics import Floats, Statistic
 from tutelage.project import Project
 from tutelage.review.outcome import answer_key
@@ -207,17 +208,19 @@ def _beyond(observed: Floats, chance: Floats) -> Floats:
 def bootstrapped(statistic: Statistic | Callable[..., Floats], n: int, low: float = -1.0) -> Estimate | None:
     """The statistic on all n examples with its 95 % percentile interval over examples; None where it is not defined.
 
-    Resamples in which it is not defined are left out. Of a single example the interval is all that is possible.
+    Resamples in which it is not defined are left out. Where no resample differs (all agree) the bootstrap would claim certainty;
+    there the interval is Clopper and Pearson's, stretched to what is possible, which for a single example is nearly all.
     """
     value = float(statistic(np.arange(n)[None, :])[0])
     if np.isnan(value):
         return None
-    if n == 1:
-        return Estimate(value, low, 1.0)
     draws = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
     found = np.concatenate([statistic(part) for part in np.array_split(draws, max(1, n * RESAMPLES // 1_000_000))])
     found = found[~np.isnan(found)]
-    ends = np.quantile(found, [0.025, 0.975]) if len(found) else (low, 1.0)
+    if not len(found) or np.ptp(found) < EPSILON:
+        sure = proportion((value - low) / (1 - low) * n, n)
+        return Estimate(value, low + (1 - low) * sure.low, low + (1 - low) * sure.high)
+    ends = np.quantile(found, [0.025, 0.975])
     return Estimate(value, min(float(ends[0]), value), max(float(ends[1]), value))
 
 

@@ -46,8 +46,8 @@ def next_for_gain(project: Project, split: Split, k: int = TAKEN) -> list[Queued
             f"Every example of {split!r} has a label by a person or an import. Add some: tutelage add FILE"
         )
     unsure = _unsure(project, split, left)
-    rows = _vectors([project.task.input_text(one.input)[:MOST_CHARACTERS] for one in (*known, *left)])
-    taken, worth = farthest(rows[len(known) :], _distances(rows, len(known)), unsure, k)
+    rows = vectors_of([project.task.input_text(one.input)[:MOST_CHARACTERS] for one in (*known, *left)])
+    taken, worth = farthest(rows[len(known) :], distances_from(rows, len(known)), unsure, k)
     ids = [one.id for one in left]
     return [
         Queued(
@@ -117,7 +117,7 @@ def _unsure(project: Project, split: Split, left: Sequence[Example]) -> NDArray[
     return np.asarray(np.clip(np.where(np.isnan(found), np.nanmean(found), found), 0.01, 1.0))
 
 
-def _vectors(texts: Sequence[str]) -> csr_matrix:
+def vectors_of(texts: Sequence[str]) -> csr_matrix:
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), max_features=200_000, sublinear_tf=True)
     try:
         return csr_matrix(vectorizer.fit_transform(texts))
@@ -125,7 +125,7 @@ def _vectors(texts: Sequence[str]) -> csr_matrix:
         return csr_matrix((len(texts), 1))
 
 
-def _distances(rows: csr_matrix, known: int) -> NDArray[np.float64]:
+def distances_from(rows: csr_matrix, known: int) -> NDArray[np.float64]:
     """Of each row after the first `known` its distance from the nearest of them; 1 where there are none."""
     found = np.ones(rows.shape[0] - known)
     if known:

@@ -66,6 +66,13 @@ def test_no_kappa_where_chance_always_agrees() -> None:
     found = measured(TASK, {str(number): {"ann": "sad", "bob": "sad"} for number in range(5)})
     assert (found.fleiss, found.alpha, found.pairs[0].kappa) == (None, None, None)
     assert found.agreement and found.agreement.value == 1 and found.pairs[0].n == 5
+    assert found.agreement.low == pytest.approx(0.4782, abs=1e-4)  # Clopper and Pearson of 5 of 5, not certainty
+
+
+def test_perfect_agreement_on_few_is_no_certainty() -> None:
+    said = {str(number): dict.fromkeys(("ann", "bob"), "sad" if number % 2 else "happy") for number in range(6)}
+    found = measured(TASK, said)
+    assert found.alpha and (found.alpha.value, found.alpha.high) == (1, 1) and found.alpha.low < 0.5
 
 
 def test_masi_is_passonneaus() -> None:
