@@ -49,7 +49,12 @@ def command(project: Project, split: Split, against: str | None, budget: float |
         raise UsageError('task.toml has no candidates. Add one, e.g. [candidates.linear] with family = "linear"')
     for file in project.file.data:
         options = AddOptions(
-            split=file.split, fields=file.fields, label=file.label, group=file.group, source=file.source
+            split=file.split,
+            fields=file.fields,
+            label=file.label,
+            group=file.group,
+            source=file.source,
+            format=file.format,
         )
         _say(describe_adding(add_with_progress(project, project.path(file.file), options)))
     problems = _label(project, chosen, budget) | _train(project, chosen)

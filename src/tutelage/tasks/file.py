@@ -32,6 +32,7 @@ class DataFile(_Strict):
     label: str | dict[str, str] | None = None
     group: str | None = None
     source: str = "import"
+    format: str | None = None
 
 
 class Price(_Strict):
