@@ -28,6 +28,8 @@ STALE = 30.0
 """Seconds after which a queue that has come to its end is asked again for new examples."""
 SKIPPED = "skipped"
 """The order of those that the annotator skipped."""
+AGAIN = ("errors",)
+"""Orders that question labels whoever gave them: those that people gave elsewhere come up too."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class _Queue:
 
     entries: list[Queued]
     read: float
+    again: bool = False
+    """Labels that people gave elsewhere are reviewed too."""
     places: dict[str, int] = field(default_factory=dict)
     starts: dict[tuple[str, bool], int] = field(default_factory=dict)
 
@@ -173,7 +177,7 @@ class Desk:
             if name not in self._queues:
                 entries = order(self.project, name, self.split)
                 with self._lock:
-                    self._queues[name] = _Queue(entries, self._clock())
+                    self._queues[name] = _Queue(entries, self._clock(), name in AGAIN)
             return self._queues[name]
 
     def _next(self, annotator: str, queue: _Queue | None, count: int, single: bool) -> list[str]:
@@ -194,38 +198,38 @@ class Desk:
         passing, key = True, (annotator, single)
         for at in range(queue.starts.get(key, 0), len(queue.entries)):
             id = queue.entries[at].example_id
-            if self._closed(annotator, id) or (single and doubled(self.project, id)):
+            if self._closed(annotator, id, queue.again) or (single and doubled(self.project, id)):
                 if passing:
                     queue.starts[key] = at + 1
                 continue
             passing = False
-            if not self._taken(annotator, id):
+            if not self._taken(annotator, id, queue.again):
                 yield id
 
-    def _closed(self, annotator: str, id: str) -> bool:
+    def _closed(self, annotator: str, id: str, again: bool) -> bool:
         """Whether the example is not this annotator's, or done."""
-        standing, theirs = self._standing.get(id, {}), self._others.get(id, ())
-        if annotator in standing or annotator in theirs:
+        if annotator in self._standing.get(id, {}) or annotator in self._speakers(id, again):
             return True
         if (mine := owners(self.project, id)) and annotator not in mine:
             return True
-        return len(self._speakers(id)) >= self._wanted(id)
+        return len(self._speakers(id, again)) >= self._wanted(id)
 
-    def _taken(self, annotator: str, id: str) -> bool:
+    def _taken(self, annotator: str, id: str, again: bool) -> bool:
         """Whether others who have the example before them are as many as may still decide."""
         leases = self._leases.get(id)
         if not leases:
             return False
-        speakers, clock = self._speakers(id), self._clock()
+        speakers, clock = self._speakers(id, again), self._clock()
         waiting = [who for who, until in leases.items() if until > clock and who != annotator and who not in speakers]
         return len(speakers) + len(waiting) >= self._wanted(id)
 
     def _wanted(self, id: str) -> int:
         return 2 if doubled(self.project, id) else 1
 
-    def _speakers(self, id: str) -> set[str]:
+    def _speakers(self, id: str, again: bool = False) -> set[str]:
+        """Who has said something of the example, with `again` here alone."""
         decided = {who for who, one in self._standing.get(id, {}).items() if one.verdict != "skip"}
-        return decided | self._others.get(id, set())
+        return decided if again else decided | self._others.get(id, set())
 
     def _purpose(self, id: str) -> Purpose:
         return "double" if doubled(self.project, id) else "review"
@@ -266,7 +270,7 @@ class Desk:
             for queue in self._queues.values():
                 at = queue.places.get(id, 0)
                 for key, start in queue.starts.items():
-                    if start > at and not self._closed(key[0], id):
+                    if start > at and not self._closed(key[0], id, queue.again):
                         queue.starts[key] = at
         self._look([id for id in changed if len(self._speakers(id)) > 1 or id in self._conflicts])
 

@@ -19,7 +19,8 @@ FRESH = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """An answer that no person gave: the label in force of a model or an import, else a candidate's stored prediction."""
+    """An answer that nobody decided on here: the label in force of a model, an import or of people who gave it elsewhere, else
+    a candidate's stored prediction."""
 
     value: Value
     source: str
@@ -69,7 +70,7 @@ class Reader:
             found[id] = Shown(
                 example=examples[id],
                 purpose=purposes[id],
-                suggestion=None if blind else suggestion(said, predictions.get(id, [])),
+                suggestion=None if blind else suggestion(said, predictions.get(id, []), made),
                 own=next(iter(reversed(stack(made, annotator))), None),
                 words={who: one for who, one in words.items() if who == annotator} if blind else words,
                 seen=seen(made, annotator),
@@ -79,9 +80,12 @@ class Reader:
         return found
 
 
-def suggestion(labels: Sequence[Label], predictions: Sequence[Prediction]) -> Suggestion | None:
-    """The answer in force of all that no person gave, with its source's confidence in it; else the newest prediction's."""
-    label = in_force([one for one in labels if not by_person(one.source)])
+def suggestion(
+    labels: Sequence[Label], predictions: Sequence[Prediction], decisions: Sequence[Decision]
+) -> Suggestion | None:
+    """The answer in force of all that was not decided here, with its source's confidence in it; else the newest prediction's."""
+    here = {HUMAN + who for who in {one.annotator for one in decisions} if stack(decisions, who)}
+    label = in_force([one for one in labels if one.source not in here])
     if label is None:
         found = next((one for one in reversed(predictions) if one.value is not None), None)
         if found is None or found.value is None:
@@ -125,14 +129,21 @@ def stack(decisions: Iterable[Decision], annotator: str) -> list[Decision]:
 
 
 def in_conflict(task: Task, labels: Sequence[Label], decisions: Sequence[Decision]) -> bool:
-    """Whether two people contradict each other, and nobody has settled it since."""
+    """Whether two people contradict each other, neither of whom corrected what the other had said, and nobody has settled it
+    since."""
     words = spoken(labels)
     settled = [one for who in {one.annotator for one in decisions} for one in stack(decisions, who)]
     moments = [one.created for one in settled if one.purpose == "conflict" and one.verdict != "skip"]
     if moments and all(one.created <= max(moments) for one in words.values()):
         return False
     said = list(words.values())
-    return any(_contradict(task, one, other) for at, one in enumerate(said) for other in said[:at])
+    overruled = {(HUMAN + one.annotator, one.suggested_by) for one in settled}
+    return any(
+        _contradict(task, one, other)
+        for at, one in enumerate(said)
+        for other in said[:at]
+        if not overruled & {(one.source, other.source), (other.source, one.source)}
+    )
 
 
 def _contradict(task: Task, one: Label, other: Label) -> bool:

@@ -13,7 +13,7 @@ from tests.reviews import a_review, listed, say, word
 from tutelage.errors import DataError, UnknownName, UsageError
 from tutelage.review.annotators import annotator_name, check_review, doubled, owners
 from tutelage.review.desk import LEASE, Desk
-from tutelage.store import in_force
+from tutelage.store import Queued, in_force
 from tutelage.types import Example, Label
 
 
@@ -183,3 +183,24 @@ def test_names_and_settings_that_cannot_be(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=reason):
             check_review(a_review(tmp_path / str(at), more=more))
+
+
+def test_probable_errors_come_up_whoever_gave_the_label(tmp_path: Path) -> None:
+    project = a_review(tmp_path, suggested=["money"] * 3)
+    ids = [f"e{at}" for at in range(3)]
+    project.store.labels.add([Label(id, "sport", "human:author") for id in ids])
+    project.store.queues.put("errors", "train", [Queued(id) for id in ids])
+    desk = Desk(project, "train")
+    assert desk.next("ann") == [] and desk.next("author", "errors") == ["e0"]
+    (shown,) = desk.show(["e0"], "ann")
+    assert shown.suggestion is not None and shown.suggestion.value == "sport"
+    assert shown.suggestion.source == "human:author"
+    say(desk, "e0", "d0", "author", "edit", "weather")
+    say(desk, "e1", "d1", "ann", "edit", "weather")
+    say(desk, "e2", "d2", "ann")
+    assert desk.next("ann", "errors") == []
+    found = project.store.labels.of(ids)
+    assert [label.value for id in ids if (label := in_force(found[id]))] == ["weather", "weather", "sport"]
+    assert desk.conflicts() == []  # who corrects an answer has seen it
+    desk.undo(word(desk, "e2", "u0", "ann"), "d2")
+    assert desk.next("ann", "errors") == ["e2"]
