@@ -166,6 +166,11 @@ class Desk:
             mine = self._stacks.get(annotator, {}).values()
             return [one.example_id for one in mine if one.verdict == "skip" and self._said(one)]
 
+    def elsewhere(self) -> int:
+        """How many examples people have labelled in other ways than here."""
+        with self._lock:
+            return len(self._others)
+
     def _made(self, word: Word, target: str) -> Decision | None:
         """The undo that was stored with this very word already."""
         return next((one for one in self.project.store.decisions.last(word.annotator, 20) if one.id == word.id), None)

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from tutelage.errors import AnswerError, DataError, StaleDecision, TutelageError
 from tutelage.review.annotators import annotator_name
 from tutelage.review.deciding import Unusual, Word, tags_of, told
-from tutelage.review.desk import SKIPPED, Desk
+from tutelage.review.desk import AGAIN, SKIPPED, Desk
 from tutelage.review.orders import FILE, ORDERS
 from tutelage.review.shown import Shown
 from tutelage.store import Decision, Purpose
@@ -203,6 +203,7 @@ class _Pages:
             "error": error,
             "skipped": len(self.desk.skipped(name)),
             "conflicts": len(self.desk.conflicts()),
+            "elsewhere": 0 if order in AGAIN else self.desk.elsewhere(),
         }
         return page(request, "done.html", context | self._strip(order, name), 422 if error else 200)
 
