@@ -13,14 +13,16 @@ from tutelage.types import Example, Prediction, Value
 TEXT = 'name = "replies"\noutput = "text"\ninstructions = "Answer kindly."\n'
 
 
-def compared_project(folder: Path, answers: Mapping[str, Sequence[Value | None]], head: str = TEXT) -> Project:
+def compared_project(
+    folder: Path, answers: Mapping[str, Sequence[Value | None]], head: str = TEXT, database: str | None = None
+) -> Project:
     """A project of as many inputs in dev as each of the candidates named in `answers` has answered; None is a failed answer."""
     rows = "".join(f'[candidates.{name}]\nfamily = "replay"\nfile = "{name}.jsonl"\n' for name in answers)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "task.toml").write_text(head + rows)
     for name in answers:
         (folder / f"{name}.jsonl").touch()
-    project = open_project(folder)
+    project = open_project(folder, database)
     count = max(map(len, answers.values()))
     inputs = [{"text": f"Question {at}?"} for at in range(count)]
     ids = [example_id(one) for one in inputs]

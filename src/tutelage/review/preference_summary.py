@@ -75,21 +75,21 @@ def summary(desk: Preferring) -> PreferenceSummary:
     annotators: dict[str, int] = {}
     for one in known:
         annotators[one.preference.annotator] = annotators.get(one.preference.annotator, 0) + 1
-    rivals = [found for a, b in combinations(desk.names, 2) if (found := _rivals(desk, known, a, b))]
+    answers = {
+        id: {answer.candidate: canonical_json(answer.value) for shown in desk.shown(id) for answer in shown.given}
+        for id in desk.ids
+    }
+    rivals = [found for a, b in combinations(desk.names, 2) if (found := _rivals(answers, known, a, b))]
     return PreferenceSummary(
         desk.names, desk.split, desk.answered, len(desk.ids), len(known), annotators, tuple(rivals), _alike(known)
     )
 
 
-def _rivals(desk: Preferring, known: Sequence[Compared], a: str, b: str) -> Rivals | None:
-    """A verdict on two answers counts for all candidates that gave them."""
-    values = {
-        id: {answer.candidate: canonical_json(answer.value) for shown in desk.shown(id) for answer in shown.given}
-        for id in desk.ids
-    }
+def _rivals(answers: Mapping[str, Mapping[str, str]], known: Sequence[Compared], a: str, b: str) -> Rivals | None:
+    """A verdict on two answers counts for all candidates that gave them; `answers` are those of each example, as JSON."""
     by_example: dict[str, list[Winner]] = {}
     for one in known:
-        mine = values[one.preference.example_id]
+        mine = answers[one.preference.example_id]
         said = canonical_json(one.a.value), canonical_json(one.b.value)
         if said == (mine.get(a), mine.get(b)):
             by_example.setdefault(one.preference.example_id, []).append(one.winner)

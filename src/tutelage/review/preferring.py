@@ -71,19 +71,21 @@ class Preferring:
         self._lock, self._last = Lock(), 0
         self._stored: dict[str, Preference] = {}
         self._standing: dict[str, dict[str, Preference]] = {}
+        self._withdrawn: set[str] = set()
         self._undone: dict[str, int] = {}
         self._done: dict[str, set[str]] = {}
         self.refresh()
 
-    def refresh(self) -> None:
-        """Read what was stored since."""
+    def refresh(self, again: bool = False) -> None:
+        """Read what was stored since, or `again` from the first: a row may become visible after one with a higher number."""
         with self._lock:
+            self._last = 0 if again else self._last
             for seq, one in self.project.store.preferences.after(self._last):
                 self._last = max(seq, self._last)
                 self._take(one)
 
     def next(self, annotator: str, at: str = "", after: str = "") -> Question | None:
-        """The first question that this annotator has not answered: from the example `at`, or the one `after` another, on, and then
+        """The first question that this annotator has not answered: from the example `at` on, or the one `after` another, and then
         from the start."""
         self.refresh()
         done = self._done.get(annotator, set())
@@ -143,7 +145,7 @@ class Preferring:
             created=now(),
         )
         if not self.project.store.preferences.add(one):
-            self.refresh()
+            self.refresh(again=True)
             return self._repeated(annotator, id, example_id, scores)
         return one
 
@@ -159,20 +161,21 @@ class Preferring:
         return one.example_id
 
     def _take(self, one: Preference) -> None:
+        if one.id in self._stored:
+            return
         self._stored[one.id] = one
         mine = self._standing.setdefault(one.annotator, {})
-        if one.kind != "undo":
+        if one.kind == "undo":
+            self._withdrawn.add(one.undoes or "")
+        else:
             mine[one.id] = one
-        elif one.undoes in mine:
-            undone = mine.pop(one.undoes)
-            asked = _asked(
-                undone.annotator, undone.example_id, undone.kind, [answer.value for answer in undone.answers]
-            )
+        if (about := one.undoes or one.id) in self._withdrawn and about in mine:
+            asked = _key_of(mine.pop(about))
             self._undone[asked] = self._undone.get(asked, 0) + 1
         if one.example_id in self._shown:
             done = self._done.setdefault(one.annotator, set())
-            about = [other for other in mine.values() if other.example_id == one.example_id]
-            (done.add if self._answered(one.example_id, about) else done.discard)(one.example_id)
+            said = [other for other in mine.values() if other.example_id == one.example_id]
+            (done.add if self._answered(one.example_id, said) else done.discard)(one.example_id)
 
     def _answered(self, example_id: str, about: Sequence[Preference]) -> bool:
         asked = {canonical_json(shown.value) for shown in self._shown[example_id]}
@@ -252,6 +255,10 @@ def _distinct(answers: Sequence[Answer | None]) -> tuple[Shown, ...]:
 def _asked(annotator: str, example_id: str, kind: str, values: Sequence[Value]) -> str:
     """The same for the same unequal answers in whatever order."""
     return digest([annotator, example_id, kind, sorted({canonical_json(value) for value in values})])
+
+
+def _key_of(one: Preference) -> str:
+    return _asked(one.annotator, one.example_id, one.kind, [answer.value for answer in one.answers])
 
 
 def _nothing(names: Sequence[str], split: Split, answered: int) -> str:

@@ -61,9 +61,9 @@ class PreferenceTable:
             "undoes": preference.undoes,
             "created": preference.created or now(),
         }
-        statement = self._database.insert_new(table).values(row)
+        statement = self._database.insert_new(table).values(row).returning(table.c.seq)
         with self._database.write() as connection:
-            return bool(connection.execute(statement).rowcount)
+            return connection.execute(statement).first() is not None
 
     def read(self) -> Iterator[Preference]:
         """All of them, oldest first, those that were taken back and what took them back too."""
