@@ -37,6 +37,7 @@ from tutelage.review.leakage import leakage
 
 SHARE, WANTED = 0.05, 0.70
 SUGGESTIONS, SHOWN = 100, 20
+TEXTS_OF = {"banking77": "Texts: BANKING77, Casanueva et al. 2020, CC BY 4.0."}
 STUDENTS = ("built-in", "minilm")
 TASK = """name = "{name}"
 output = "label"
@@ -186,7 +187,10 @@ def published(chosen: argparse.Namespace) -> str:
         f"{SUGGESTIONS} most probable errors"
     )
     page = Path(__file__).with_name(f"suggestions-{chosen.dataset}.md")
-    page.write_text("\n".join([f"{intro}, for a person to judge:", "", *head, *rows, ""]), encoding="utf-8")
+    page.write_text(
+        "\n".join([f"{intro}, for a person to judge. {TEXTS_OF.get(chosen.dataset, '')}", "", *head, *rows, ""]),
+        encoding="utf-8",
+    )
     return "\n".join(
         [f"{intro} are in {page.name}, for a person to judge; the first {SHOWN}:", "", *head, *rows[:SHOWN]]
     )
