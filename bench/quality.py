@@ -172,7 +172,7 @@ def flag_text(errors: Errors, flipped: set[str], seconds: float) -> str:
 
 
 def published(chosen: argparse.Namespace) -> str:
-    """The first suggestions of the last student named; all of them in a file beside the log."""
+    """The first suggestions of the last student named; all of them in a file in the work folder."""
     project, _ = made(chosen, None)
     student = chosen.students[-1]
     errors = find_errors(project, "train", student)
@@ -186,13 +186,18 @@ def published(chosen: argparse.Namespace) -> str:
         f"{errors.n} labels of train as published; {student} flags {errors.flagged}, {shown(errors.share)} of them. The "
         f"{SUGGESTIONS} most probable errors"
     )
-    page = Path(__file__).with_name(f"suggestions-{chosen.dataset}.md")
+    page = Path(chosen.work) / f"suggestions-{chosen.dataset}.md"
     page.write_text(
         "\n".join([f"{intro}, for a person to judge. {TEXTS_OF.get(chosen.dataset, '')}", "", *head, *rows, ""]),
         encoding="utf-8",
     )
     return "\n".join(
-        [f"{intro} are in {page.name}, for a person to judge; the first {SHOWN}:", "", *head, *rows[:SHOWN]]
+        [
+            f"{intro} are written to the work folder for a person to judge; the first {SHOWN}. {TEXTS_OF.get(chosen.dataset, '')}",
+            "",
+            *head,
+            *rows[:SHOWN],
+        ]
     )
 
 
