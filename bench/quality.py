@@ -186,14 +186,15 @@ def published(chosen: argparse.Namespace) -> str:
         f"{errors.n} labels of train as published; {student} flags {errors.flagged}, {shown(errors.share)} of them. The "
         f"{SUGGESTIONS} most probable errors"
     )
-    page = Path(chosen.work) / f"suggestions-{chosen.dataset}.md"
+    page = chosen.work / f"suggestions-{chosen.dataset}.md"
     page.write_text(
         "\n".join([f"{intro}, for a person to judge. {TEXTS_OF.get(chosen.dataset, '')}", "", *head, *rows, ""]),
         encoding="utf-8",
     )
     return "\n".join(
         [
-            f"{intro} are written to the work folder for a person to judge; the first {SHOWN}. {TEXTS_OF.get(chosen.dataset, '')}",
+            f"{intro} are written to the work folder for a person to judge; the first {SHOWN}.",
+            TEXTS_OF.get(chosen.dataset, ""),
             "",
             *head,
             *rows[:SHOWN],
