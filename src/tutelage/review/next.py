@@ -1,10 +1,10 @@
 """Which examples to label next: for the largest expected gain of students, or for the next certificate.
 
-For gain: the greedy k-centre of what is labelled already (Sener and Savarese 2018, "Active learning for convolutional neural
-networks: a core-set approach"), each distance weighted by how unsure the answer is (as Zhdanov 2019, "Diverse mini-batch active
-learning", weights his clusters). An example is taken for its uncertainty x its distance from the nearest labelled or taken one,
-so that what is sure, known or alike what was just taken comes late. Distances are 1 - cosine by TF-IDF of runs of two to five
-characters. Without any confidence all are equally unsure, and it is the plain k-centre, which likes oddities.
+For gain: facility location (as `students.subset`; for active learning Wei, Iyer and Bilmes 2015, "Submodularity in data subset
+selection and active learning"), where every unlabelled example counts as much as its answer is unsure: greedily the examples are
+taken that are most like those that are unsure and not yet like a labelled or taken one. Texts are compared by TF-IDF of their
+words in 256 dimensions. Without any confidence all are equally unsure. A plain k-centre weighted by uncertainty likes oddities
+and taught less (bench/LOG.md, "what to label next").
 
 For a certificate chance must choose: what is proved of calibration examples holds for inputs like them, so the order is drawn by
 hash and knows nothing of the examples.
@@ -16,22 +16,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from tutelage.errors import UsageError
+from tutelage.errors import TrainingError, UsageError
 from tutelage.project import Project
 from tutelage.review.doubts import doubtful
 from tutelage.review.orders import audit_order
 from tutelage.store import Queued, in_force, origin
+from tutelage.students.subset import covering, vectors_of
 from tutelage.types import Example, Split
 
 TAKEN = 500
-"""Examples that are taken one after another; the others follow by what they would be worth then."""
-MOST = 20_000
-"""Examples, labelled and unlabelled each, that are looked at: a draw by hash of more."""
-MOST_CHARACTERS = 5_000
-BLOCK = 512
+"""Examples that are taken one after another; the others follow, the least sure first."""
+MOST = 6_000
+"""Examples, labelled and unlabelled each, that are compared: a draw by hash of more."""
 SALT = "certificate"
 
 
@@ -46,14 +43,19 @@ def next_for_gain(project: Project, split: Split, k: int = TAKEN) -> list[Queued
             f"Every example of {split!r} has a label by a person or an import. Add some: tutelage add FILE"
         )
     unsure = _unsure(project, split, left)
-    rows = vectors_of([project.task.input_text(one.input)[:MOST_CHARACTERS] for one in (*known, *left)])
-    taken, worth = farthest(rows[len(known) :], distances_from(rows, len(known)), unsure, k)
-    ids = [one.id for one in left]
+    vectors = _vectors([project.task.input_text(one.input) for one in (*known, *left)])
+    covered = nearest(vectors, len(known))
+    taken, gains = covering(vectors[len(known) :], k, unsure.astype(np.float32), covered)
+    rest = np.setdiff1d(np.arange(len(left)), taken)
+    rest = rest[np.argsort(-unsure[rest], kind="stable")]
+    worth = dict(zip(taken.tolist(), gains.tolist(), strict=True))
     return [
         Queued(
-            ids[at], round(float(worth[at, 0]), 6), f"{unsure[at]:.2f} unsure, {worth[at, 1]:.2f} from what is labelled"
+            left[at].id,
+            round(worth[at], 6) if at in worth else None,
+            f"{unsure[at]:.2f} unsure, {covered[at]:.2f} like what is labelled",
         )
-        for at in taken
+        for at in [*taken.tolist(), *rest.tolist()]
     ]
 
 
@@ -69,26 +71,6 @@ def next_for_certificate(project: Project, split: Split) -> list[Queued]:
         )
     reason = "drawn at random for the next certificate"
     return [Queued(id, None, reason) for id in audit_order([one.id for one in left], SALT)]
-
-
-def farthest(
-    rows: csr_matrix, distances: NDArray[np.float64], weights: NDArray[np.float64], k: int
-) -> tuple[list[int], NDArray[np.float64]]:
-    """All rows in order, the first `k` taken greedily by weight x distance from what is known or taken. Returns, of each row,
-    that product and the distance when it was taken, (n, 2)."""
-    near, worth = distances.copy(), np.zeros((len(distances), 2))
-    open_, order = np.ones(len(near), dtype=bool), list[int]()
-    for _ in range(min(k, len(near))):
-        value = np.where(open_, weights * near, -1.0)
-        at = int(value.argmax())
-        worth[at] = value[at], near[at]
-        order.append(at)
-        open_[at] = False
-        alike = (rows @ rows[[at]].T).toarray().ravel()
-        near = np.minimum(near, np.clip(1 - alike, 0, 1))
-    rest = np.flatnonzero(open_)
-    worth[rest] = np.stack([weights[rest] * near[rest], near[rest]], axis=1)
-    return order + rest[np.argsort(-worth[rest, 0], kind="stable")].tolist(), worth
 
 
 def _by_gold(project: Project, split: Split, most: int | None = MOST) -> tuple[list[Example], list[Example]]:
@@ -117,20 +99,15 @@ def _unsure(project: Project, split: Split, left: Sequence[Example]) -> NDArray[
     return np.asarray(np.clip(np.where(np.isnan(found), np.nanmean(found), found), 0.01, 1.0))
 
 
-def vectors_of(texts: Sequence[str]) -> csr_matrix:
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), max_features=200_000, sublinear_tf=True)
+def _vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     try:
-        return csr_matrix(vectorizer.fit_transform(texts))
-    except ValueError:  # nothing but white space
-        return csr_matrix((len(texts), 1))
+        return vectors_of(texts, 0)
+    except TrainingError:  # no words at all: nothing is like anything
+        return np.zeros((len(texts), 1), np.float32)
 
 
-def distances_from(rows: csr_matrix, known: int) -> NDArray[np.float64]:
-    """Of each row after the first `known` its distance from the nearest of them; 1 where there are none."""
-    found = np.ones(rows.shape[0] - known)
-    if known:
-        turned = rows[:known].T.tocsr()
-        for start in range(0, len(found), BLOCK):
-            block = rows[known + start : known + start + BLOCK] @ turned
-            found[start : start + BLOCK] = 1 - block.max(axis=1).toarray().ravel()
-    return np.asarray(np.clip(found, 0, 1))
+def nearest(vectors: NDArray[np.float32], known: int) -> NDArray[np.float32]:
+    """How like the nearest of the first `known` rows each of the others is, as the cosine in [0, 1]; 0 where there are none."""
+    if not known:
+        return np.zeros(len(vectors), np.float32)
+    return np.asarray(np.clip((vectors[known:] @ vectors[:known].T).max(axis=1), 0, 1), np.float32)

@@ -296,4 +296,4 @@ audits = Table(
     Index("audits_task", "task", "stage", "trace"),
 )
 
-version = Table("schemaversion", metadata, Column("version", Integer, nullable=False))
+version = Table("schema_version", metadata, Column("version", Integer, nullable=False))

@@ -72,18 +72,37 @@ def shares(sizes: Sequence[int], most: int) -> list[int]:
 
 def facility_location(vectors: NDArray[np.float32], count: int, right: NDArray[np.float64]) -> NDArray[np.int64]:
     """`count` rows of `vectors` (unit length) that stand for all, greedily; the gain of each is multiplied by `right`."""
+    wanted, covered = np.ones(len(vectors), np.float32), np.zeros(len(vectors), np.float32)
+    return covering(vectors, count, wanted, covered, right)[0]
+
+
+def covering(
+    vectors: NDArray[np.float32],
+    count: int,
+    wanted: NDArray[np.float32],
+    covered: NDArray[np.float32],
+    right: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """`count` rows of `vectors` (n, d), of unit length, that stand for all, greedily, and what each gained when it was taken.
+
+    How well row i is stood for is its cosine with the nearest taken one, `covered[i]` at the beginning, and counts `wanted[i]`.
+    The gain of a row is multiplied by `right`.
+    """
     alike = np.maximum(vectors @ vectors.T, 0)
-    covered = np.zeros(len(vectors), np.float32)
-    most = alike.sum(axis=0) * right  # gains only shrink, so most are never computed again (Minoux 1978)
-    found = list[int]()
+    right = np.ones(len(vectors)) if right is None else right
+    most = (
+        wanted @ np.maximum(alike - covered[:, None], 0)
+    ) * right  # gains only shrink, so most are never computed again
+    found, gains = list[int](), list[float]()  # (Minoux 1978)
     while len(found) < min(count, len(vectors)):
         at = int(most.argmax())
-        most[at] = np.maximum(alike[:, at] - covered, 0).sum() * right[at]
+        most[at] = wanted @ np.maximum(alike[:, at] - covered, 0) * right[at]
         if most[at] >= most.max():
             covered = np.maximum(covered, alike[:, at])
             found.append(at)
+            gains.append(float(most[at]))
             most[at] = -1
-    return np.array(found, np.int64)
+    return np.array(found, np.int64), np.array(gains)
 
 
 def vectors_of(texts: Sequence[str], seed: int) -> NDArray[np.float32]:

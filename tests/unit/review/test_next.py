@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 from tests.unit.cli.test_verbs import run
 
 from tutelage.errors import UsageError
 from tutelage.project import Project, open_project
-from tutelage.review.next import farthest, next_for_certificate, next_for_gain
+from tutelage.review.next import next_for_certificate, next_for_gain
 from tutelage.review.orders import order
+from tutelage.students.subset import covering
 from tutelage.types import Example, Label
 
 TOML = 'name = "mood"\noutput = "label"\nlabels = ["happy", "sad"]\nfields = ["text"]\ninstructions = "Mood?"\n'
@@ -39,16 +39,24 @@ def test_far_from_the_labelled_and_from_each_other_first(project: Project) -> No
     assert {one.example_id for one in found} == TEXTS.keys() - {"known"}
     first = [one.example_id for one in found[:2]]
     assert "other" in first and ("far" in first) != ("twin" in first)
-    assert found[0].reason and "from what is labelled" in found[0].reason
+    assert found[0].reason and found[0].reason.endswith("like what is labelled")
     assert found[0].score is not None and found[0].score > 0.9
     assert [one.example_id for one in order(project, "next", "train")][:4] == [one.example_id for one in found]
 
 
-def test_the_unsure_come_before_the_far() -> None:
-    rows = csr_matrix(np.eye(3))
-    taken, worth = farthest(rows, np.array([0.9, 0.8, 0.5]), np.array([0.1, 0.5, 0.9]), 2)
-    assert taken == [2, 1, 0]
-    assert worth[2].tolist() == pytest.approx([0.45, 0.5])
+def test_what_stands_for_many_unsure_ones_comes_first() -> None:
+    angles = np.radians([0, 10, 20, 90, 180])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    nothing = np.zeros(5, np.float32)
+    taken, gains = covering(vectors, 3, np.ones(5, np.float32), nothing)
+    assert taken[0] == 2 and gains[0] == pytest.approx(
+        1 + np.cos(np.radians(10)) + np.cos(np.radians(20)) + np.cos(np.radians(70))
+    )
+    assert list(gains) == sorted(gains, reverse=True)
+    taken, _ = covering(vectors, 1, np.array([0.1, 0.1, 0.1, 0.1, 1.0], np.float32), nothing)
+    assert taken.tolist() == [4]
+    taken, _ = covering(vectors, 1, np.ones(5, np.float32), np.array([1, 1, 1, 0, 1], np.float32))
+    assert taken.tolist() == [3]
 
 
 def test_chance_chooses_for_a_certificate(project: Project) -> None:
