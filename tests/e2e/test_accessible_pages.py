@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
+from tests.browser import SIZES
 from tests.compared import compared_project
-from tests.e2e.test_report_page import CHROMIUM, FLAGS, SIZES
 from tests.reviews import a_review
 
 from tutelage.models.loopback import HOST, bind
@@ -26,18 +25,6 @@ from tutelage.web.app import make_app
 pytestmark = pytest.mark.e2e
 
 CHECK = (Path(__file__).parent / "accessible.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        reason = f"WHETHER PAGES ARE ACCESSIBLE IS NOT TESTED: {CHROMIUM} is absent. Install the package chromium."
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from tests.e2e.test_report_page import CHROMIUM, FLAGS, opened
+from playwright.sync_api import Browser
+from tests.e2e.test_report_page import opened
 
 from tutelage.evaluation.breakeven import Assumptions, Figure, break_even, cells, headline
 from tutelage.evaluation.breakeven_files import write_break_even
@@ -32,18 +30,6 @@ FIGURES = {
     "escalation": 0.1,
     "audit_share": 0.01,
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        reason = f"THE PAGE OF THE BREAK-EVEN IS NOT TESTED: {CHROMIUM} is absent. Install the package chromium."
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def assumed(always_on: bool = False, **more: float) -> Assumptions:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests.compared import compared_project
-from tests.e2e.test_report_page import CHROMIUM, FLAGS
 
 from tutelage.evaluation.preference.people import compared, pairs
 from tutelage.project import Project
@@ -22,18 +19,6 @@ pytestmark = pytest.mark.e2e
 
 SCRIPT = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">"
 COUNT = 20
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        reason = f"THE PAGE OF COMPARISONS IS NOT TESTED: {CHROMIUM} is absent. Install the package chromium."
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Pages:

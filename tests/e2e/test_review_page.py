@@ -8,12 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests.reviews import a_review, listed
 
 from tutelage.project import Project
@@ -21,16 +20,6 @@ from tutelage.store import Decision
 
 pytestmark = pytest.mark.e2e
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LABELS = [f"topic_{at}" for at in range(80)]
 HOSTILE = '</textarea></script><script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -80,18 +69,6 @@ def serve() -> Iterator[Callable[[Project], Server]]:
     for one in servers:
         if one.process.poll() is None:
             one.end()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        reason = f"THE REVIEW PAGE IS NOT TESTED: {CHROMIUM} is absent. Install the package chromium."
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(browser: Browser, url: str, name: str, complaints: list[str], size: tuple[int, int] = (1280, 900)) -> Page:

@@ -1,14 +1,16 @@
-"""Text and JSON files, opened for writing and read whole."""
+"""Text and JSON files, opened for writing, and read line by line or whole."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from tutelage.errors import DataError
+from tutelage.labels.formats.base import Found, Unfit
+from tutelage.labels.readers import BadRow, Row, read_jsonl
 
 
 def opened(path: Path, newline: str | None = "\n") -> IO[str]:
@@ -16,6 +18,18 @@ def opened(path: Path, newline: str | None = "\n") -> IO[str]:
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "wt", encoding="utf-8", newline=newline)
     return path.open("w", encoding="utf-8", newline=newline)
+
+
+def read_lines(path: Path, found: Callable[[Row], Found]) -> Iterator[Found | BadRow]:
+    """What is found in each line of JSON; a BadRow for a line that cannot be read or of which `found` raises Unfit."""
+    for row in read_jsonl(path):
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        try:
+            yield found(row)
+        except Unfit as error:
+            yield BadRow(row.line, json.dumps(row.fields, ensure_ascii=False), str(error))
 
 
 def write_list(path: Path, items: Iterable[Any]) -> None:

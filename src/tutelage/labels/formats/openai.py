@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.labels.formats.base import ASPECTS, Entry, Format, Found, Given, Unfit
-from tutelage.labels.formats.files import opened
+from tutelage.labels.formats.files import opened, read_lines
 from tutelage.labels.formats.prompts import Prompt, last_asked, said
-from tutelage.labels.readers import BadRow, read_jsonl
+from tutelage.labels.readers import BadRow
 from tutelage.project import Project
 
 
@@ -33,14 +33,7 @@ def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
 
 def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found | BadRow]:
     prompt = Prompt(project)
-    for row in read_jsonl(path):
-        if isinstance(row, BadRow):
-            yield row
-            continue
-        try:
-            yield Found(row.line, row.fields, *_example(prompt, row.fields))
-        except Unfit as error:
-            yield BadRow(row.line, json.dumps(row.fields, ensure_ascii=False), str(error))
+    return read_lines(path, lambda row: Found(row.line, row.fields, *_example(prompt, row.fields)))
 
 
 def _example(prompt: Prompt, line: dict[str, Any]) -> tuple[Any, list[Given]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.labels.formats.base import KEY, Entry, Format, Found, Given, Unfit
-from tutelage.labels.formats.files import opened
+from tutelage.labels.formats.files import opened, read_lines
 from tutelage.labels.formats.kept import example_facts, keep, moment, name_of, restore, seconds, source_of, standing
 from tutelage.labels.formats.questions import as_input, marked, of_one_type, piece
 from tutelage.labels.readers import BadRow, Row, read_jsonl
@@ -43,14 +43,7 @@ def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found 
     types = set(wanted)
     if task.output == "strings":
         types = of_one_type(list(_types(path)), wanted)
-    for row in read_jsonl(path):
-        if isinstance(row, BadRow):
-            yield row
-            continue
-        try:
-            yield _found(task, row, types)
-        except Unfit as error:
-            yield BadRow(row.line, json.dumps(row.fields, ensure_ascii=False), str(error))
+    return read_lines(path, lambda row: _found(task, row, types))
 
 
 def _lines(task: Task, entry: Entry) -> Iterator[dict[str, Any]]:

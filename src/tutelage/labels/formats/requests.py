@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.labels.formats.base import KEY, Entry, Format, Found, Given, Unfit
-from tutelage.labels.formats.files import opened
+from tutelage.labels.formats.files import opened, read_lines
 from tutelage.labels.formats.kept import example_facts, keep, moment, restore, seconds, source_of
 from tutelage.labels.formats.prompts import Prompt, last_asked, said
-from tutelage.labels.readers import BadRow, read_jsonl
+from tutelage.labels.readers import BadRow
 from tutelage.project import Project
 from tutelage.types import Label
 
@@ -37,14 +37,7 @@ def write(path: Path, entries: Iterator[Entry], project: Project) -> None:
 
 def read(path: Path, project: Project, wanted: Sequence[str]) -> Iterator[Found | BadRow]:
     prompt = Prompt(project)
-    for row in read_jsonl(path):
-        if isinstance(row, BadRow):
-            yield row
-            continue
-        try:
-            yield _found(prompt, row.line, row.fields)
-        except Unfit as error:
-            yield BadRow(row.line, json.dumps(row.fields, ensure_ascii=False), str(error))
+    return read_lines(path, lambda row: _found(prompt, row.line, row.fields))
 
 
 def _lines(prompt: Prompt, entry: Entry) -> Iterator[dict[str, Any]]:
