@@ -8,7 +8,7 @@ from typing import cast
 import click
 
 from tutelage.cli.options import emit, json_option, project_options
-from tutelage.errors import UsageError
+from tutelage.errors import UnknownName, UsageError
 from tutelage.labels.formats import FORMATS
 from tutelage.labels.formats.base import Aspect, Format, Which
 from tutelage.labels.formats.writing import DatasetOptions, DatasetReport, write_dataset
@@ -94,6 +94,8 @@ def command(
         pairs = write_pairs(project, out, name, _one(split), force)
         emit(pairs, as_json, describe_pairs(pairs))
         return
+    if name not in FORMATS.rows():
+        raise UnknownName(FORMATS.noun, name, [*FORMATS.rows(), *STYLES])
     format: Format = FORMATS.load(name)
     if split is None and _SPLITS in format.lacks:
         raise UsageError(f"{name!r} has no place for splits. Say which is written: --split train, or --split all.")

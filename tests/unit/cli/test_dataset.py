@@ -94,7 +94,8 @@ def test_what_is_said_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (report["examples"], report["labels"], report["left_out"]) == (2, 2, 1)
     assert report["by_split"] == {"train": 1, "dev": 1, "calibration": 0, "test": 0}
     assert run("dataset", *where, "xml") == 2
-    assert "'xml' is not a known format. Known: argilla, csv" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'xml' is not a known format. Known: argilla, csv, dpo" in said and "preferences" in said
 
 
 def test_what_is_said_of_a_tools_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
