@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.traced import trace
 
@@ -97,6 +97,7 @@ def test_what_databases_refuse_is_mended(store: Store) -> None:
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
     | st.dictionaries(st.text(), st.text())
 )
+@example([-(2**63) - 1, 2**64, {"a": 2**200}, "\ud800"])
 def test_whatever_json_holds_comes_back(value: Any) -> None:
     assert decoded(encoded(value)) == value
 
