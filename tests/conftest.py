@@ -16,7 +16,9 @@ from sqlalchemy import create_engine, text
 POSTGRESQL = os.environ.get("TUTELAGE_TEST_POSTGRESQL", "")
 REPEATABLE = "TUTELAGE_TEST_REPEATABLE" in os.environ
 """The same generated cases at every run, as CI wants them; elsewhere new ones are tried each time."""
-hypothesis.settings.register_profile("any-machine", deadline=None, derandomize=REPEATABLE)  # a busy machine is no failure
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, derandomize=REPEATABLE
+)  # a busy machine is no failure
 hypothesis.settings.load_profile("any-machine")
 LOCAL = ("127.", "localhost", "::1")
 
