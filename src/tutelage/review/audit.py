@@ -28,7 +28,7 @@ from tutelage.evaluation.estimates import Estimate
 from tutelage.project import Project
 from tutelage.review.finite import limits
 from tutelage.review.orders import AUDIT, audit_order
-from tutelage.review.outcome import same_answer
+from tutelage.review.outcome import last_word, right_by
 from tutelage.store import Decision, by_person, in_force
 from tutelage.store.decisions import standing
 from tutelage.tasks import Task
@@ -155,21 +155,8 @@ def _judged(task: Task, label: Label, labels: Sequence[Label], decisions: Sequen
     early = last_word([one for one in labels if one.created < began])
     if word is None:
         return Judged(label.source, seen=bool(standing(decisions)), before=early is not None)
-    same = same_answer(task, label.value, word.value)
-    right = same if word.status == "given" else False if same else None
-    return Judged(label.source, seen=True, right=right, before=early is not None)
+    return Judged(label.source, seen=True, right=right_by(task, word, label.value), before=early is not None)
 
 
 def _through(one: Judged, id: str, audited: Collection[str]) -> Judged:
     return Judged(one.source, one.seen, one.right, one.before, id in audited)
-
-
-def last_word(labels: Sequence[Label]) -> Label | None:
-    """What people said of an example last: an answer, or that one is no answer; None where nothing stands."""
-    people: dict[str, Label] = {}
-    for one in labels:
-        if by_person(one.source):
-            people.pop(one.source, None)
-            if one.status != "withdrawn":
-                people[one.source] = one
-    return list(people.values())[-1] if people else None

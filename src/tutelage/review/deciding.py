@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from tutelage.errors import AnswerError, DataError, StaleDecision
 from tutelage.project import Project
-from tutelage.review.outcome import same_answer
-from tutelage.review.shown import HUMAN, Shown, spoken, stack
+from tutelage.review.outcome import HUMAN, same_answer, spoken
+from tutelage.review.shown import Shown, stack
 from tutelage.store import Decision, Verdict, now
 from tutelage.tasks import Task
 from tutelage.types import Input, Label, Standing, Value

@@ -17,8 +17,9 @@ from tutelage.project import Project
 from tutelage.review.annotators import check_review, doubled, owners
 from tutelage.review.deciding import Word, decide, undo
 from tutelage.review.orders import FILE, order
+from tutelage.review.outcome import HUMAN
 from tutelage.review.progress import Counter, Progress
-from tutelage.review.shown import HUMAN, Reader, Shown, in_conflict
+from tutelage.review.shown import Reader, Shown, in_conflict
 from tutelage.store import Decision, Purpose, Queued, by_person
 from tutelage.types import Split
 

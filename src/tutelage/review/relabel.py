@@ -22,9 +22,8 @@ from tutelage.labels.teach import TeachEstimate, TeachOptions, TeachReport, dry_
 from tutelage.project import Project
 from tutelage.prompting import Asked
 from tutelage.prompting.purse import Paying, Purse
-from tutelage.review.audit import last_word
 from tutelage.review.orders import AUDIT
-from tutelage.review.outcome import same_answer
+from tutelage.review.outcome import last_word, same_answer
 from tutelage.store import origin
 from tutelage.types import Example, Label, Predictor, Value
 

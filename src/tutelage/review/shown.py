@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tutelage.project import Project
-from tutelage.review.outcome import answer_key, same_answer
-from tutelage.store import Decision, Purpose, by_person, in_force
+from tutelage.review.outcome import HUMAN, answer_key, same_answer, spoken
+from tutelage.store import Decision, Purpose, in_force
 from tutelage.tasks import Task
 from tutelage.types import Example, Label, Prediction, Value, digest
 
-HUMAN = "human:"
 FRESH = 60.0
 """Seconds after which it is asked again who has predicted anything."""
 
@@ -96,18 +95,6 @@ def suggestion(
     if sure is None and isinstance(label.value, str):
         sure = label.distribution.get(label.value)
     return Suggestion(label.value, label.source, sure, label.note)
-
-
-def spoken(labels: Iterable[Label]) -> dict[str, Label]:
-    """What each person says, by name; the newest word last. Who took back what they said says nothing."""
-    found: dict[str, Label] = {}
-    for one in labels:
-        if by_person(one.source):
-            who = one.source.removeprefix(HUMAN)
-            found.pop(who, None)
-            if one.status != "withdrawn":
-                found[who] = one
-    return found
 
 
 def seen(decisions: Iterable[Decision], annotator: str) -> str | None:

@@ -26,7 +26,7 @@ from tutelage.evaluation.intervals import estimate, proportion
 from tutelage.project import Project
 from tutelage.review.claims import claims
 from tutelage.review.folds import Progress, unseen
-from tutelage.review.outcome import answer_key
+from tutelage.review.outcome import answer_key, last_word, right_by
 from tutelage.store import by_person, in_force
 from tutelage.store.qualities import label_key
 from tutelage.students.subset import vectors_of
@@ -144,25 +144,10 @@ def reviewed_labels(project: Project, split: Split) -> list[Reviewed]:
         if machine is not None:
             others = {one.source: one.value for one in labels if not by_person(one.source) and one.status == "given"}
             others.pop(machine.source, None)
-            found.append(Reviewed(example, machine, _right(project.task, labels, machine), list(others.values())))
+            word = last_word(labels)
+            right = None if word is None else right_by(project.task, word, machine.value)
+            found.append(Reviewed(example, machine, right, list(others.values())))
     return found
-
-
-def _right(task: Task, labels: Sequence[Label], machine: Label) -> bool | None:
-    """What the newest standing word of a person says of the label."""
-    newest: dict[str, Label] = {}
-    for one in labels:
-        if by_person(one.source):
-            newest.pop(one.source, None)
-            if one.status != "withdrawn":
-                newest[one.source] = one
-    if not newest:
-        return None
-    word = list(newest.values())[-1]
-    same = answer_key(task, word.value) == answer_key(task, machine.value)
-    if word.status == "rejected":
-        return False if same else None
-    return same
 
 
 class _Scale:

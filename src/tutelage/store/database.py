@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Column, Connection, Engine, Row, Select, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -41,6 +41,17 @@ class Database:
         with self.write() as connection:
             exclude(connection, lock)
             yield connection
+
+    def pages(self, query: Select[Any], seq: Column[int], size: int, last: int = 0) -> Iterator[Row[Any]]:
+        """The rows of `query` whose number `seq`, one of its columns, is above `last`, by number, `size` at a time: bounded
+        memory, and no transaction while the reader works."""
+        while True:
+            with self.read() as connection:
+                rows = connection.execute(query.where(seq > last).order_by(seq).limit(size)).all()
+            yield from rows
+            if len(rows) < size:
+                return
+            last = rows[-1].seq
 
     def insert_new(self, table: Any) -> Any:
         """INSERT that leaves rows alone whose key is there already."""

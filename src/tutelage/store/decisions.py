@@ -94,17 +94,11 @@ class DecisionTable:
 
     def read(self, annotator: str | None = None) -> Iterator[Decision]:
         """All decisions (of an annotator), oldest first, those that were taken back and what took them back too."""
-        table, last = schema.decisions, 0
-        while True:
-            query = select(table).where(table.c.seq > last).order_by(table.c.seq).limit(PAGE)
-            if annotator is not None:
-                query = query.where(table.c.annotator == annotator)
-            with self._database.read() as connection:
-                rows = connection.execute(query).all()
-            yield from map(_decision, rows)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].seq
+        table = schema.decisions
+        query = select(table)
+        if annotator is not None:
+            query = query.where(table.c.annotator == annotator)
+        return map(_decision, self._database.pages(query, table.c.seq, PAGE))
 
     def after(self, seq: int) -> tuple[list[Decision], int]:
         """The decisions made after number `seq` (0: all), oldest first, and the number of the newest, to ask with next time.

@@ -79,20 +79,11 @@ class ExampleTable:
 
     def read(self, split: Split | None = None) -> Iterator[Example]:
         """All examples of a split (or all) in the order they came, a page at a time: bounded memory."""
-        last = 0
-        while True:
-            query = (
-                select(schema.examples).where(schema.examples.c.seq > last).order_by(schema.examples.c.seq).limit(PAGE)
-            )
-            if split:
-                query = query.where(schema.examples.c.split == split)
-            with self._database.read() as connection:
-                rows = connection.execute(query).all()
-            for row in rows:
-                yield example_of(row)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].seq
+        table = schema.examples
+        query = select(table)
+        if split:
+            query = query.where(table.c.split == split)
+        return map(example_of, self._database.pages(query, table.c.seq, PAGE))
 
     def ids(self, split: Split) -> list[str]:
         """The ids of the examples of a split in the order they came."""

@@ -66,15 +66,8 @@ class FeedbackTable:
 
     def read(self) -> Iterator[Feedback]:
         """All of it, oldest first."""
-        last = 0
-        while True:
-            query = select(schema.feedback).where(schema.feedback.c.seq > last).order_by(schema.feedback.c.seq)
-            with self._database.read() as connection:
-                rows = connection.execute(query.limit(PAGE)).all()
-            yield from map(_feedback, rows)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].seq
+        table = schema.feedback
+        return map(_feedback, self._database.pages(select(table), table.c.seq, PAGE))
 
     def counts(self) -> dict[str, int]:
         """How often each verdict was given; verdicts never given are left out."""

@@ -72,15 +72,9 @@ class PreferenceTable:
 
     def after(self, last: int) -> Iterator[tuple[int, Preference]]:
         """Those with a number above `last`, oldest first, each with its number: what came since one was read."""
-        while True:
-            query = select(schema.preferences).where(schema.preferences.c.seq > last)
-            with self._database.read() as connection:
-                rows = connection.execute(query.order_by(schema.preferences.c.seq).limit(PAGE)).all()
-            for row in rows:
-                yield row.seq, _preference(row)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].seq
+        table = schema.preferences
+        for row in self._database.pages(select(table), table.c.seq, PAGE, last):
+            yield row.seq, _preference(row)
 
     def stand(self) -> list[Preference]:
         """Those that were not taken back, oldest first."""
